@@ -1,0 +1,90 @@
+"""What the readers of one patient's resources hand to the linking step: the seam inside mapping.
+
+Each reader (`procedures`, `observations`, `medications`, `conditions`, ...) takes one resource and
+returns a `Taken`: what it made of it, and whether the resource was used, refused or is another kind of
+data. Linking to lesions comes later, from the `LinkHints`, once the patient's lesions are known.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+from fhir_srs import r4
+from fhir_srs.dates import PartialDate
+from fhir_srs.model import Event, Issue, Lesion, Rung
+
+Use = Literal["used", "ignored", "refused"]
+
+
+class LinkHints(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a resource says about where it belongs, one field for each rung of the ladder."""
+
+    focus: tuple[r4.Reference, ...] = ()
+    volumes: tuple[r4.Reference, ...] = ()
+    structures: tuple[r4.Reference, ...] = ()
+    courses: tuple[r4.Reference, ...] = ()
+    sites: tuple[r4.CodeableConcept, ...] = ()
+    conditions: tuple[r4.Reference, ...] = ()
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event belongs: a lesion and the rung that says so, or rung `patient`."""
+
+    lesion_id: str | None
+    rung: Rung
+    reasons: tuple[str, ...] = ()
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event before linking: its lesion_id is None and its rung `patient`."""
+
+    event: Event
+    hints: LinkHints = LinkHints()
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What one resource gave."""
+
+    use: Use
+    drafts: tuple[Draft, ...] = ()
+    issues: tuple[Issue, ...] = ()
+
+
+class LesionSite(msgspec.Struct, frozen=True, kw_only=True):
+    """A lesion with everything that a link may name it by; references are relative (`BodyStructure/x`).
+
+    *structures* are its volumes and tumours, *structure_uids* their official identifiers
+    (`system|value`), *courses* its Procedures: the course, its copies, phases and fractions.
+    *conditions* are those that the course or its structures name as their reason.
+    """
+
+    lesion: Lesion
+    structures: frozenset[str] = frozenset()
+    structure_uids: frozenset[str] = frozenset()
+    courses: frozenset[str] = frozenset()
+    conditions: frozenset[str] = frozenset()
+
+
+class Drug(msgspec.Struct, frozen=True, kw_only=True):
+    """The ingredients of one Medication (`system|code`), with strength where stated, and its dose form."""
+
+    ingredients: tuple[str, ...]
+    strengths: tuple[tuple[Decimal, str, Decimal, str] | None, ...] = ()
+    form: str | None = None
+
+
+class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """One patient's decoded resources, newest version of each, by `Type/id`, with what lies across patients.
+
+    *patient* is the surviving reference; *aliases* are all references that mean this patient; *drugs* maps
+    `Medication/id` to its ingredients (`decisions.md` 19). *born* and *died* bound plausible dates.
+    """
+
+    patient: str
+    resources: Mapping[str, r4.Resource]
+    drugs: Mapping[str, Drug]
+    aliases: frozenset[str] = frozenset()
+    born: PartialDate | None = None
+    died: PartialDate | None = None

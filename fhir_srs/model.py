@@ -1,0 +1,305 @@
+"""What the rooms of fhir-srs hand to each other: frozen values, no behaviour beyond reading them.
+
+`Patient`, `Event` and `Lesion` come out of mapping; `Response` and `TimeToEvent` out of endpoints;
+`Estimate` out of survival and estimates. `Issue` is how bad data are reported: never a value in it.
+Words: GLOSSARY.md. Keys of the files: design.md section 4.2.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Literal
+
+import msgspec
+
+from fhir_srs.dates import PartialDate
+
+Severity = Literal["error", "warning", "information"]
+Region = Literal["cervical", "thoracic", "lumbar", "sacral"]
+Technique = Literal["SRS", "SBRT", "other"]
+EventKind = Literal[
+    "pain",
+    "opioid",
+    "imaging",
+    "disease-status",
+    "neuro",
+    "performance",
+    "toxicity",
+    "fracture",
+    "retreatment",
+    "surgery",
+    "death",
+    "contact",
+]
+# The ladder of `shared/spec/fhir-mapping.md` section 2, strongest ground first.
+Rung = Literal[
+    "dose-volume",
+    "focus-lesion",
+    "volume-extension",
+    "body-structure-extension",
+    "part-of-course",
+    "body-site-level",
+    "body-site-region",
+    "condition",
+    "patient",
+]
+Evidence = Literal["administration", "statement", "dispense", "order"]
+Grain = Literal["lesion", "patient", "cohort"]
+EstimateStatus = Literal["estimated", "not-reached", "not-estimable"]
+
+
+class Status(IntEnum):
+    """How follow-up ended (`decisions.md` 16); JSON uses the lower-case names."""
+
+    CENSORED = 0
+    EVENT = 1
+    COMPETING = 2
+
+
+class Issue(msgspec.Struct, frozen=True, kw_only=True, gc=False, order=True):
+    """A resource that could not be used, or was used with an assumption. Never holds a value.
+
+    *resource* is `Type/id`, or None for a line that could not be read; *path* is the element.
+    """
+
+    resource: str | None
+    reason: str
+    path: str | None = None
+    severity: Severity
+    used: bool
+
+
+class Patient(msgspec.Struct, frozen=True, kw_only=True):
+    """One person, merges followed. *key* is what lesion ids are made of; *identifier* is `system|value`."""
+
+    patient: str
+    identifier: str | None
+    key: str
+    sex: str | None = None
+    birth_date: PartialDate | None = None
+    deceased: bool = False
+    sources: tuple[str, ...] = ()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A dated clinical fact, linked to a lesion or, with *lesion_id* None, to the patient only.
+
+    *value* is a number or a string, or None where only the date counts. *on* is when it holds (its
+    first day, for an opioid) and *until* the last day it holds, if it lasts; None there means open.
+    *code* is `system|code`; *unit* UCUM. *evidence* and *flags*: see the kinds in GLOSSARY.md.
+    """
+
+    patient: str
+    lesion_id: str | None
+    link: Rung
+    kind: EventKind
+    on: PartialDate | None
+    until: PartialDate | None = None
+    value: Decimal | str | None = None
+    unit: str | None = None
+    code: str | None = None
+    source: str
+    evidence: Evidence | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Lesion(msgspec.Struct, frozen=True, kw_only=True):
+    """One treated spinal target (design.md section 3). *dose_gy* and *fractions* are as delivered.
+
+    *levels* run cranial to caudal; *issues* are the reasons that concern this lesion. *provisional* is
+    true while the course has not ended: no endpoint may use it.
+    """
+
+    lesion_id: str
+    patient: str
+    patient_identifier: str | None
+    course: str | None
+    target: str | None
+    target_label: str | None
+    levels: tuple[str, ...]
+    region: Region | None
+    start: PartialDate | None
+    end: PartialDate | None
+    dose_gy: Decimal | None
+    fractions: int | None
+    technique: Technique | None
+    modality: str | None
+    intent: str | None
+    histology: str | None
+    reirradiation_of: str | None
+    cord_compression: bool | None
+    sources: tuple[str, ...]
+    issues: tuple[str, ...]
+    provisional: bool = False
+
+
+class ResourceCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """Resources read: `in` = used + ignored + refused, always (fhir-mapping.md section 8)."""
+
+    read: int
+    used: int
+    ignored: int
+    refused: int
+
+
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
+    """What mapping returns: everything in a total order that no input order can change."""
+
+    lesions: list[Lesion]
+    patients: list[Patient]
+    events: list[Event]
+    issues: list[Issue]
+    counts: ResourceCounts
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """The pain response of one lesion in one window under one study, with what it was made of.
+
+    *category* is CR, PR, PP, IR or NE under ICPRE, CR, PR, STABLE, PROG or NE under a threshold rule.
+    *reason* says why NE; *arm* which arm of the rule fired. *days* counts from t0 to *assessed_on*.
+    """
+
+    study: str
+    patient: str
+    lesion_id: str
+    endpoint: str = "pain-response"
+    variant: str | None = None
+    window: str
+    category: str
+    arm: str | None = None
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+    baseline: Decimal | None = None
+    value: Decimal | None = None
+    omed_baseline: Decimal | None = None
+    omed: Decimal | None = None
+    assessed_on: date | None = None
+    days: int | None = None
+    sources: tuple[str, ...] = ()
+
+
+class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Follow-up of one lesion, or one patient, from *origin* (day 0) to *until*.
+
+    *description* says what ended it, *sources* the resource versions that say so; *cause* names the
+    competing event. A row left out of its endpoint has no `days` and a *reason* instead.
+    """
+
+    study: str
+    patient: str
+    lesion_id: str | None
+    endpoint: str
+    variant: str | None = None
+    window: str | None = None
+    grain: Grain = "lesion"
+    origin: date | None = None
+    until: date | None = None
+    days: int | None = None
+    status: Status | None = None
+    cause: str | None = None
+    description: str = ""
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """One printed figure with its interval, denominator and method (design.md 4.1, decisions.md 14, 17).
+
+    Proportions are fractions, times are days. A bound that does not exist is None, never 0 or infinity;
+    *low_status* and *high_status* then say whether it was not reached or cannot be estimated.
+    """
+
+    name: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float = 0.95
+    n: int = 0
+    clusters: int | None = None
+    events: int | None = None
+    at_risk: int | None = None
+    method: str = ""
+    status: EstimateStatus = "estimated"
+    reason: str | None = None
+    low_status: EstimateStatus | None = None
+    high_status: EstimateStatus | None = None
+    study: str | None = None
+    endpoint: str | None = None
+    variant: str | None = None
+    grain: Grain | None = None
+    group: str | None = None
+    population: str | None = None
+    window: str | None = None
+    time_days: int | None = None
+    competing: int | None = None
+    numerator: int | None = None
+    denominator: int | None = None
+
+
+def content_id(*parts: object) -> str:
+    """40 lower-case base32 characters that stand for *parts* alone (`decisions.md` 1 and 2).
+
+    The first 25 bytes of SHA-256 over the parts as text, joined by the unit separator; None is the
+    empty text. An unsalted hash of an identifier: treat it as patient data in logs.
+    """
+    text = "\x1f".join("" if part is None else str(part) for part in parts)
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()[:25]).decode().lower()
+
+
+def _text(when: PartialDate | None) -> str | None:
+    return None if when is None else when.text
+
+
+def lesion_row(lesion: Lesion) -> dict[str, Any]:
+    """The line of `lesions.ndjson` for *lesion*, its keys in the order of the contract."""
+    row = {name: getattr(lesion, name) for name in LESION_KEYS}
+    return row | {"start": _text(lesion.start), "end": _text(lesion.end)}
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """The line of `events.ndjson` for *event*; `until`, `evidence` and `flags` only where present."""
+    row = {name: getattr(event, name) for name in EVENT_KEYS} | {"on": _text(event.on)}
+    extra = {"until": _text(event.until), "evidence": event.evidence, "flags": event.flags}
+    return row | {name: value for name, value in extra.items() if value}
+
+
+def to_json(rows: Sequence[Any] | dict[str, Any] | msgspec.Struct) -> bytes:
+    """*rows* as JSON bytes; decimals are written as the numbers they are, with their own digits."""
+    return _ENCODER.encode(rows)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+
+LESION_KEYS = tuple(name for name in Lesion.__struct_fields__ if name != "provisional")
+EVENT_KEYS = ("patient", "lesion_id", "link", "kind", "on", "value", "unit", "code", "source")
+
+__all__ = [
+    "EVENT_KEYS",
+    "LESION_KEYS",
+    "Estimate",
+    "EstimateStatus",
+    "Event",
+    "EventKind",
+    "Evidence",
+    "Grain",
+    "Issue",
+    "Lesion",
+    "Mapped",
+    "Patient",
+    "Region",
+    "ResourceCounts",
+    "Response",
+    "Rung",
+    "Severity",
+    "Status",
+    "Technique",
+    "TimeToEvent",
+    "content_id",
+    "event_row",
+    "lesion_row",
+    "to_json",
+]

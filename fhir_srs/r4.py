@@ -1,0 +1,370 @@
+"""Raw FHIR R4 JSON read into Structs of the elements that we need; everything else is skipped.
+
+One resource at a time: a Bundle entry or an NDJSON line that does not decode is an `Issue` with a path,
+never the end of the page or the file. What is skipped is never stored: names, addresses, narrative.
+Element names are FHIR's, in snake case (https://hl7.org/fhir/R4/resourcelist.html).
+
+Decimals arrive as `msgspec.Raw`, so that 7.10 keeps its digits and a string is no number
+(`decisions.md` 20); `number` reads them. Integers are `int | float`, since 25.0 occurs.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+Raw: TypeAlias = msgspec.Raw
+Number: TypeAlias = int | float
+NO_RAW = msgspec.Raw()
+
+
+class Element(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """Base of all elements: camelCase in JSON, unknown members skipped, defaults left out."""
+
+
+class Coding(Element):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class CodeableConcept(Element):
+    coding: tuple[Coding, ...] = ()
+    text: str | None = None
+
+
+class Identifier(Element):
+    use: str | None = None
+    type: CodeableConcept | None = None
+    system: str | None = None
+    value: str | None = None
+
+
+class Reference(Element):
+    reference: str | None = None
+    type: str | None = None
+    identifier: Identifier | None = None
+    display: str | None = None
+
+
+class Quantity(Element):
+    value: Raw = NO_RAW
+    comparator: str | None = None
+    unit: str | None = None
+    system: str | None = None
+    code: str | None = None
+
+
+class Range(Element):
+    low: Quantity | None = None
+    high: Quantity | None = None
+
+
+class Ratio(Element):
+    numerator: Quantity | None = None
+    denominator: Quantity | None = None
+
+
+class Period(Element):
+    start: str | None = None
+    end: str | None = None
+
+
+class Extension(Element):
+    url: str | None = None
+    extension: tuple["Extension", ...] = ()
+    value_boolean: bool | None = None
+    value_integer: Number | None = None
+    value_unsigned_int: Number | None = None
+    value_positive_int: Number | None = None
+    value_decimal: Raw = NO_RAW
+    value_string: str | None = None
+    value_code: str | None = None
+    value_date_time: str | None = None
+    value_date: str | None = None
+    value_coding: Coding | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    value_quantity: Quantity | None = None
+    value_reference: Reference | None = None
+    value_period: Period | None = None
+
+
+class Meta(Element):
+    version_id: str | None = None
+    last_updated: str | None = None
+    profile: tuple[str, ...] = ()
+    security: tuple[Coding, ...] = ()
+
+
+class Resource(Element, tag_field="resourceType"):
+    """What every resource has. *modifier_extension* keeps its urls: an unknown one bars the resource."""
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: tuple[Identifier, ...] = ()
+    extension: tuple[Extension, ...] = ()
+    modifier_extension: tuple[Extension, ...] = ()
+
+
+class PatientLink(Element):
+    other: Reference | None = None
+    type: str | None = None
+
+
+class Patient(Resource, tag="Patient"):
+    active: bool | None = None
+    gender: str | None = None
+    birth_date: str | None = None
+    deceased_boolean: bool | None = None
+    deceased_date_time: str | None = None
+    link: tuple[PatientLink, ...] = ()
+
+
+class Procedure(Resource, tag="Procedure"):
+    status: str | None = None
+    category: CodeableConcept | None = None
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    part_of: tuple[Reference, ...] = ()
+    based_on: tuple[Reference, ...] = ()
+    performed_date_time: str | None = None
+    performed_period: Period | None = None
+    performed_string: str | None = None
+    reason_code: tuple[CodeableConcept, ...] = ()
+    reason_reference: tuple[Reference, ...] = ()
+    body_site: tuple[CodeableConcept, ...] = ()
+    outcome: CodeableConcept | None = None
+    used_code: tuple[CodeableConcept, ...] = ()
+
+
+class BodyStructure(Resource, tag="BodyStructure"):
+    active: bool | None = None
+    morphology: CodeableConcept | None = None
+    location: CodeableConcept | None = None
+    location_qualifier: tuple[CodeableConcept, ...] = ()
+    description: str | None = None
+    patient: Reference | None = None
+
+
+class ObservationComponent(Element):
+    code: CodeableConcept | None = None
+    value_quantity: Quantity | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    value_string: str | None = None
+    value_boolean: bool | None = None
+    value_integer: Number | None = None
+    value_range: Range | None = None
+    value_ratio: Ratio | None = None
+    value_date_time: str | None = None
+    value_period: Period | None = None
+    data_absent_reason: CodeableConcept | None = None
+    extension: tuple[Extension, ...] = ()
+
+
+class Observation(Resource, tag="Observation"):
+    status: str | None = None
+    part_of: tuple[Reference, ...] = ()
+    category: tuple[CodeableConcept, ...] = ()
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    focus: tuple[Reference, ...] = ()
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    effective_instant: str | None = None
+    issued: str | None = None
+    value_quantity: Quantity | None = None
+    value_codeable_concept: CodeableConcept | None = None
+    value_string: str | None = None
+    value_boolean: bool | None = None
+    value_integer: Number | None = None
+    value_range: Range | None = None
+    value_ratio: Ratio | None = None
+    value_date_time: str | None = None
+    value_period: Period | None = None
+    data_absent_reason: CodeableConcept | None = None
+    body_site: CodeableConcept | None = None
+    method: CodeableConcept | None = None
+    has_member: tuple[Reference, ...] = ()
+    derived_from: tuple[Reference, ...] = ()
+    component: tuple[ObservationComponent, ...] = ()
+
+
+class ConditionStage(Element):
+    summary: CodeableConcept | None = None
+
+
+class Condition(Resource, tag="Condition"):
+    clinical_status: CodeableConcept | None = None
+    verification_status: CodeableConcept | None = None
+    category: tuple[CodeableConcept, ...] = ()
+    code: CodeableConcept | None = None
+    body_site: tuple[CodeableConcept, ...] = ()
+    subject: Reference | None = None
+    onset_date_time: str | None = None
+    onset_period: Period | None = None
+    recorded_date: str | None = None
+
+
+class Repeat(Element):
+    bounds_period: Period | None = None
+    bounds_duration: Quantity | None = None
+    frequency: Number | None = None
+    frequency_max: Number | None = None
+    period: Raw = NO_RAW
+    period_max: Raw = NO_RAW
+    period_unit: str | None = None
+    when: tuple[str, ...] = ()
+    time_of_day: tuple[str, ...] = ()
+    day_of_week: tuple[str, ...] = ()
+
+
+class Timing(Element):
+    event: tuple[str, ...] = ()
+    repeat: Repeat | None = None
+    code: CodeableConcept | None = None
+
+
+class DoseAndRate(Element):
+    dose_quantity: Quantity | None = None
+    dose_range: Range | None = None
+    rate_quantity: Quantity | None = None
+    rate_ratio: Ratio | None = None
+    rate_range: Range | None = None
+
+
+class Dosage(Element):
+    text: str | None = None
+    timing: Timing | None = None
+    as_needed_boolean: bool | None = None
+    as_needed_codeable_concept: CodeableConcept | None = None
+    route: CodeableConcept | None = None
+    dose_and_rate: tuple[DoseAndRate, ...] = ()
+    max_dose_per_period: Ratio | None = None
+
+
+class AdministrationDosage(Element):
+    route: CodeableConcept | None = None
+    dose: Quantity | None = None
+    rate_ratio: Ratio | None = None
+    rate_quantity: Quantity | None = None
+
+
+class Ingredient(Element):
+    item_codeable_concept: CodeableConcept | None = None
+    item_reference: Reference | None = None
+    is_active: bool | None = None
+    strength: Ratio | None = None
+
+
+class Medication(Resource, tag="Medication"):
+    code: CodeableConcept | None = None
+    status: str | None = None
+    form: CodeableConcept | None = None
+    ingredient: tuple[Ingredient, ...] = ()
+
+
+class ExpectedSupply(Element):
+    expected_supply_duration: Quantity | None = None
+    validity_period: Period | None = None
+    quantity: Quantity | None = None
+
+
+class MedicationResource(Resource):
+    """What the four kinds of medication record share."""
+
+    contained: tuple[Raw, ...] = ()
+    status: str | None = None
+    medication_codeable_concept: CodeableConcept | None = None
+    medication_reference: Reference | None = None
+    subject: Reference | None = None
+
+
+class MedicationRequest(MedicationResource, tag="MedicationRequest"):
+    intent: str | None = None
+    do_not_perform: bool | None = None
+    authored_on: str | None = None
+    dosage_instruction: tuple[Dosage, ...] = ()
+    dispense_request: ExpectedSupply | None = None
+
+
+class MedicationStatement(MedicationResource, tag="MedicationStatement"):
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    date_asserted: str | None = None
+    dosage: tuple[Dosage, ...] = ()
+
+
+class MedicationDispense(MedicationResource, tag="MedicationDispense"):
+    days_supply: Quantity | None = None
+    quantity: Quantity | None = None
+    when_prepared: str | None = None
+    when_handed_over: str | None = None
+    dosage_instruction: tuple[Dosage, ...] = ()
+
+
+class MedicationAdministration(MedicationResource, tag="MedicationAdministration"):
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    dosage: AdministrationDosage | None = None
+
+
+class SuspectEntity(Element):
+    instance: Reference | None = None
+
+
+class AdverseEvent(Resource, tag="AdverseEvent"):
+    """R4 gives AdverseEvent one identifier, not a list."""
+
+    identifier: Identifier | None = None  # type: ignore[assignment]
+    actuality: str | None = None
+    event: CodeableConcept | None = None
+    subject: Reference | None = None
+    date: str | None = None
+    detected: str | None = None
+    severity: CodeableConcept | None = None
+    seriousness: CodeableConcept | None = None
+    outcome: CodeableConcept | None = None
+    resulting_condition: tuple[Reference, ...] = ()
+    suspect_entity: tuple[SuspectEntity, ...] = ()
+
+
+class DiagnosticReport(Resource, tag="DiagnosticReport"):
+    status: str | None = None
+    category: tuple[CodeableConcept, ...] = ()
+    code: CodeableConcept | None = None
+    subject: Reference | None = None
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    imaging_study: tuple[Reference, ...] = ()
+
+
+class ImagingSeries(Element):
+    modality: Coding | None = None
+    body_site: Coding | None = None
+
+
+class ImagingStudy(Resource, tag="ImagingStudy"):
+    status: str | None = None
+    modality: tuple[Coding, ...] = ()
+    subject: Reference | None = None
+    started: str | None = None
+    procedure_reference: Reference | None = None
+    procedure_code: tuple[CodeableConcept, ...] = ()
+    reason_reference: tuple[Reference, ...] = ()
+    series: tuple[ImagingSeries, ...] = ()
+
+
+Known: TypeAlias = (
+    Patient
+    | Procedure
+    | BodyStructure
+    | Observation
+    | Condition
+    | Medication
+    | MedicationRequest
+    | MedicationStatement
+    | MedicationDispense
+    | MedicationAdministration
+    | AdverseEvent
+    | DiagnosticReport
+    | ImagingStudy
+)
