@@ -21,32 +21,32 @@ class Element(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaul
     """Base of all elements: camelCase in JSON, unknown members skipped, defaults left out."""
 
 
-class Coding(Element):
+class Coding(Element, frozen=True):
     system: str | None = None
     code: str | None = None
     display: str | None = None
 
 
-class CodeableConcept(Element):
+class CodeableConcept(Element, frozen=True):
     coding: tuple[Coding, ...] = ()
     text: str | None = None
 
 
-class Identifier(Element):
+class Identifier(Element, frozen=True):
     use: str | None = None
     type: CodeableConcept | None = None
     system: str | None = None
     value: str | None = None
 
 
-class Reference(Element):
+class Reference(Element, frozen=True):
     reference: str | None = None
     type: str | None = None
     identifier: Identifier | None = None
     display: str | None = None
 
 
-class Quantity(Element):
+class Quantity(Element, frozen=True):
     value: Raw = NO_RAW
     comparator: str | None = None
     unit: str | None = None
@@ -54,22 +54,22 @@ class Quantity(Element):
     code: str | None = None
 
 
-class Range(Element):
+class Range(Element, frozen=True):
     low: Quantity | None = None
     high: Quantity | None = None
 
 
-class Ratio(Element):
+class Ratio(Element, frozen=True):
     numerator: Quantity | None = None
     denominator: Quantity | None = None
 
 
-class Period(Element):
+class Period(Element, frozen=True):
     start: str | None = None
     end: str | None = None
 
 
-class Extension(Element):
+class Extension(Element, frozen=True):
     url: str | None = None
     extension: tuple["Extension", ...] = ()
     value_boolean: bool | None = None
@@ -88,14 +88,14 @@ class Extension(Element):
     value_period: Period | None = None
 
 
-class Meta(Element):
+class Meta(Element, frozen=True):
     version_id: str | None = None
     last_updated: str | None = None
     profile: tuple[str, ...] = ()
     security: tuple[Coding, ...] = ()
 
 
-class Resource(Element, tag_field="resourceType"):
+class Resource(Element, tag_field="resourceType", frozen=True):
     """What every resource has. *modifier_extension* keeps its urls: an unknown one bars the resource."""
 
     id: str | None = None
@@ -105,12 +105,12 @@ class Resource(Element, tag_field="resourceType"):
     modifier_extension: tuple[Extension, ...] = ()
 
 
-class PatientLink(Element):
+class PatientLink(Element, frozen=True):
     other: Reference | None = None
     type: str | None = None
 
 
-class Patient(Resource, tag="Patient"):
+class Patient(Resource, tag="Patient", frozen=True):
     active: bool | None = None
     gender: str | None = None
     birth_date: str | None = None
@@ -119,7 +119,7 @@ class Patient(Resource, tag="Patient"):
     link: tuple[PatientLink, ...] = ()
 
 
-class Procedure(Resource, tag="Procedure"):
+class Procedure(Resource, tag="Procedure", frozen=True):
     status: str | None = None
     category: CodeableConcept | None = None
     code: CodeableConcept | None = None
@@ -136,7 +136,7 @@ class Procedure(Resource, tag="Procedure"):
     used_code: tuple[CodeableConcept, ...] = ()
 
 
-class BodyStructure(Resource, tag="BodyStructure"):
+class BodyStructure(Resource, tag="BodyStructure", frozen=True):
     active: bool | None = None
     morphology: CodeableConcept | None = None
     location: CodeableConcept | None = None
@@ -145,7 +145,7 @@ class BodyStructure(Resource, tag="BodyStructure"):
     patient: Reference | None = None
 
 
-class ObservationComponent(Element):
+class ObservationComponent(Element, frozen=True):
     code: CodeableConcept | None = None
     value_quantity: Quantity | None = None
     value_codeable_concept: CodeableConcept | None = None
@@ -160,7 +160,7 @@ class ObservationComponent(Element):
     extension: tuple[Extension, ...] = ()
 
 
-class Observation(Resource, tag="Observation"):
+class Observation(Resource, tag="Observation", frozen=True):
     status: str | None = None
     part_of: tuple[Reference, ...] = ()
     category: tuple[CodeableConcept, ...] = ()
@@ -188,11 +188,11 @@ class Observation(Resource, tag="Observation"):
     component: tuple[ObservationComponent, ...] = ()
 
 
-class ConditionStage(Element):
+class ConditionStage(Element, frozen=True):
     summary: CodeableConcept | None = None
 
 
-class Condition(Resource, tag="Condition"):
+class Condition(Resource, tag="Condition", frozen=True):
     clinical_status: CodeableConcept | None = None
     verification_status: CodeableConcept | None = None
     category: tuple[CodeableConcept, ...] = ()
@@ -204,7 +204,7 @@ class Condition(Resource, tag="Condition"):
     recorded_date: str | None = None
 
 
-class Repeat(Element):
+class Repeat(Element, frozen=True):
     bounds_period: Period | None = None
     bounds_duration: Quantity | None = None
     frequency: Number | None = None
@@ -217,13 +217,13 @@ class Repeat(Element):
     day_of_week: tuple[str, ...] = ()
 
 
-class Timing(Element):
+class Timing(Element, frozen=True):
     event: tuple[str, ...] = ()
     repeat: Repeat | None = None
     code: CodeableConcept | None = None
 
 
-class DoseAndRate(Element):
+class DoseAndRate(Element, frozen=True):
     dose_quantity: Quantity | None = None
     dose_range: Range | None = None
     rate_quantity: Quantity | None = None
@@ -231,7 +231,7 @@ class DoseAndRate(Element):
     rate_range: Range | None = None
 
 
-class Dosage(Element):
+class Dosage(Element, frozen=True):
     text: str | None = None
     timing: Timing | None = None
     as_needed_boolean: bool | None = None
@@ -241,34 +241,34 @@ class Dosage(Element):
     max_dose_per_period: Ratio | None = None
 
 
-class AdministrationDosage(Element):
+class AdministrationDosage(Element, frozen=True):
     route: CodeableConcept | None = None
     dose: Quantity | None = None
     rate_ratio: Ratio | None = None
     rate_quantity: Quantity | None = None
 
 
-class Ingredient(Element):
+class Ingredient(Element, frozen=True):
     item_codeable_concept: CodeableConcept | None = None
     item_reference: Reference | None = None
     is_active: bool | None = None
     strength: Ratio | None = None
 
 
-class Medication(Resource, tag="Medication"):
+class Medication(Resource, tag="Medication", frozen=True):
     code: CodeableConcept | None = None
     status: str | None = None
     form: CodeableConcept | None = None
     ingredient: tuple[Ingredient, ...] = ()
 
 
-class ExpectedSupply(Element):
+class ExpectedSupply(Element, frozen=True):
     expected_supply_duration: Quantity | None = None
     validity_period: Period | None = None
     quantity: Quantity | None = None
 
 
-class MedicationResource(Resource):
+class MedicationResource(Resource, frozen=True):
     """What the four kinds of medication record share."""
 
     contained: tuple[Raw, ...] = ()
@@ -278,7 +278,7 @@ class MedicationResource(Resource):
     subject: Reference | None = None
 
 
-class MedicationRequest(MedicationResource, tag="MedicationRequest"):
+class MedicationRequest(MedicationResource, tag="MedicationRequest", frozen=True):
     intent: str | None = None
     do_not_perform: bool | None = None
     authored_on: str | None = None
@@ -286,14 +286,14 @@ class MedicationRequest(MedicationResource, tag="MedicationRequest"):
     dispense_request: ExpectedSupply | None = None
 
 
-class MedicationStatement(MedicationResource, tag="MedicationStatement"):
+class MedicationStatement(MedicationResource, tag="MedicationStatement", frozen=True):
     effective_date_time: str | None = None
     effective_period: Period | None = None
     date_asserted: str | None = None
     dosage: tuple[Dosage, ...] = ()
 
 
-class MedicationDispense(MedicationResource, tag="MedicationDispense"):
+class MedicationDispense(MedicationResource, tag="MedicationDispense", frozen=True):
     days_supply: Quantity | None = None
     quantity: Quantity | None = None
     when_prepared: str | None = None
@@ -301,17 +301,17 @@ class MedicationDispense(MedicationResource, tag="MedicationDispense"):
     dosage_instruction: tuple[Dosage, ...] = ()
 
 
-class MedicationAdministration(MedicationResource, tag="MedicationAdministration"):
+class MedicationAdministration(MedicationResource, tag="MedicationAdministration", frozen=True):
     effective_date_time: str | None = None
     effective_period: Period | None = None
     dosage: AdministrationDosage | None = None
 
 
-class SuspectEntity(Element):
+class SuspectEntity(Element, frozen=True):
     instance: Reference | None = None
 
 
-class AdverseEvent(Resource, tag="AdverseEvent"):
+class AdverseEvent(Resource, tag="AdverseEvent", frozen=True):
     """R4 gives AdverseEvent one identifier, not a list."""
 
     identifier: Identifier | None = None  # type: ignore[assignment]
@@ -327,7 +327,7 @@ class AdverseEvent(Resource, tag="AdverseEvent"):
     suspect_entity: tuple[SuspectEntity, ...] = ()
 
 
-class DiagnosticReport(Resource, tag="DiagnosticReport"):
+class DiagnosticReport(Resource, tag="DiagnosticReport", frozen=True):
     status: str | None = None
     category: tuple[CodeableConcept, ...] = ()
     code: CodeableConcept | None = None
@@ -337,12 +337,12 @@ class DiagnosticReport(Resource, tag="DiagnosticReport"):
     imaging_study: tuple[Reference, ...] = ()
 
 
-class ImagingSeries(Element):
+class ImagingSeries(Element, frozen=True):
     modality: Coding | None = None
     body_site: Coding | None = None
 
 
-class ImagingStudy(Resource, tag="ImagingStudy"):
+class ImagingStudy(Resource, tag="ImagingStudy", frozen=True):
     status: str | None = None
     modality: tuple[Coding, ...] = ()
     subject: Reference | None = None
