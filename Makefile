@@ -1,0 +1,57 @@
+# Needs make and Python 3.11 or newer; test-hapi also Java 17 and Maven. Nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.stamp-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test test-hapi test-long check format docs bench lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fhir-srs needs Python 3.11 or newer; set PYTHON=/path/to/it")'
+	@echo "installing the locked environment into .venv ..." >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+dev: $(STAMP) ## the environment from the lock file, and the commit hook
+	@if [ -d .git ]; then printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit; fi
+
+demo: $(STAMP) ## the main job on the embedded server: sync twice, print the table
+	@$(BIN)/fhir-srs demo
+
+test: $(STAMP) ## the whole suite, without HAPI
+	$(BIN)/pytest -q
+
+test-hapi: $(STAMP) ## the contracts and a whole sync on a real HAPI server (Java 17, Maven)
+	FHIR_SRS_REQUIRE_HAPI=1 $(BIN)/pytest -q -m hapi --timeout=600
+
+test-long: $(STAMP) ## what takes minutes
+	$(BIN)/pytest -q -m long --timeout=3600
+
+check: $(STAMP) ## format, lint, types, direction of imports, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/render.py --check
+
+format: $(STAMP) ## format and mend what ruff can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## render what is generated in docs/ and the README
+	$(BIN)/python docs/render.py
+
+bench: $(STAMP) ## ratios, printed in one run
+	$(BIN)/python -m benchmarks.run
+
+lock: ## resolve the dependencies again (needs uv)
+	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade -o requirements.lock
+
+clean: ## remove the environment and what was built
+	rm -rf .venv dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,267 @@
+"""The commands of `fhir-srs`: arguments in, a result on stdout, everything else on stderr. No logic.
+
+Exit codes are those of `fhir_srs.errors`; each command imports what it needs when it runs.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from fhir_srs.errors import DataError, FhirSrsError, UsageError
+
+if TYPE_CHECKING:
+    from fhir_srs.model import Mapped
+
+app = typer.Typer(
+    name="fhir-srs",
+    help="Pain control after radiosurgery of spinal metastases, from any FHIR R4 server.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Format(StrEnum):
+    """How estimates are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+class CohortName(StrEnum):
+    """Which synthetic cohort."""
+
+    RANDOM = "random"
+    RYU2008 = "ryu2008"
+
+
+Sources = Annotated[
+    list[Path], typer.Argument(metavar="SOURCE", help="files or folders: .ndjson, .ndjson.gz, .json")
+]
+ProfileName = Annotated[str, typer.Option("--profile", help="site profile, by name or file")]
+Settings = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="settings, fhir-srs.toml")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for estimates.json and estimates.csv")] = Path("out"),
+    keep: Annotated[
+        bool, typer.Option("--keep", help="keep the settings and the store in the folder too")
+    ] = False,
+) -> None:
+    """Run the main job on an embedded FHIR server: sync twice, print the table of Ryu 2008."""
+    from fhir_srs.demo import run_demo
+    from fhir_srs.progress import shown
+
+    with shown(sys.stderr) as report:
+        run_demo(out, keep=keep, say=_say, report=report)
+
+
+@app.command()
+def sync(
+    config: Settings,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="send only reads, change nothing")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="pull everything again, not only what changed")
+    ] = False,
+    every: Annotated[str, typer.Option(metavar="15m", help="again every so often, until stopped")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print the run as one JSON object")] = False,
+) -> None:
+    """Pull, map, derive, plan and write: one run, or one every so often."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.model import to_json
+    from fhir_srs.progress import shown
+    from fhir_srs.report.run import run_row, run_text
+    from fhir_srs.schedule import every_so_often, once
+
+    settings = load_settings(config)
+    with shown(sys.stderr) as report:
+        runs = (
+            every_so_often(settings, every, report=report)
+            if every
+            else [once(settings, dry_run=dry_run, full=full, report=report)]
+        )
+        for summary in runs:
+            _say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
+            if summary.exit_code and not every:
+                raise typer.Exit(summary.exit_code)
+
+
+@app.command("map")
+def map_(
+    sources: Sources,
+    profile: ProfileName = "mcode",
+    out: Annotated[Path | None, typer.Option(help="lesions as NDJSON; stdout if not given")] = None,
+    events: Annotated[Path | None, typer.Option(help="events as NDJSON")] = None,
+    issues: Annotated[Path | None, typer.Option(help="issues as NDJSON")] = None,
+) -> None:
+    """Map files to lesions: no server, no store."""
+    from fhir_srs.model import event_row, lesion_row
+    from fhir_srs.report.attrition import attrition_lines
+
+    mapped = _mapped(sources, profile)
+    _write_lines(out, map(lesion_row, mapped.lesions))
+    if events:
+        _write_lines(events, map(event_row, mapped.events))
+    if issues:
+        _write_lines(issues, mapped.issues)
+    _note_lines(attrition_lines(mapped))
+
+
+@app.command()
+def endpoints(
+    sources: Sources,
+    study: Annotated[list[str], typer.Option(help="study definition; may be given several times")],
+    cutoff: Annotated[str, typer.Option(metavar="DATE", help="last date that may count, as 2026-06-30")],
+    profile: ProfileName = "mcode",
+    format_: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
+) -> None:
+    """Derive the endpoints of files and estimate them under one study or several."""
+    from fhir_srs.endpoints import derive, load_study
+    from fhir_srs.estimates import estimate
+    from fhir_srs.report.attrition import attrition_lines
+    from fhir_srs.report.export import estimates_csv, estimates_json
+    from fhir_srs.report.figures import estimates_text
+
+    last_day = _day(cutoff)
+    studies = [load_study(name) for name in study]
+    mapped = _mapped(sources, profile)
+    tables = {
+        (one.name, one.version): estimate(derive(mapped, study=one, data_cutoff=last_day)) for one in studies
+    }
+    printers: dict[Format, Callable[[], str]] = {
+        Format.TABLE: lambda: estimates_text(tables),
+        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, mapped=mapped).decode(),
+        Format.CSV: lambda: estimates_csv(tables),
+    }
+    _say(printers[format_]())
+    _note_lines(attrition_lines(mapped))
+
+
+@app.command()
+def testserver(
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1; 0 for a free one")] = 8080,
+    cohort: Annotated[CohortName | None, typer.Option(help="load this synthetic cohort")] = None,
+    patients: Annotated[int, typer.Option(help="size of the random cohort")] = 100,
+    seed: Annotated[int, typer.Option(help="seed of the cohort")] = 2008,
+) -> None:
+    """Serve a small FHIR R4 server on 127.0.0.1, for integration tests, until interrupted."""
+    import signal
+
+    from fhir_srs.testing.server import running_server
+
+    resources = _cohort(cohort, patients, seed).resources if cohort else []
+    with running_server(resources, port=port) as server:
+        _say(server.base_url)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+@app.command()
+def synth(
+    out: Annotated[Path, typer.Option(help="folder for the NDJSON files and truth.csv")],
+    patients: Annotated[int, typer.Option(help="how many patients")] = 100,
+    seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 2008,
+    cohort: Annotated[CohortName, typer.Option(help="which cohort")] = CohortName.RANDOM,
+) -> None:
+    """Write a synthetic cohort as NDJSON with its truth."""
+    from fhir_srs.testing.cohort import write_cohort
+
+    made = _cohort(cohort, patients, seed)
+    write_cohort(made, out)
+    _note(f"{len(made.resources):,} resources, {len(made.truth):,} lesions in {out}; cutoff {made.cutoff}")
+
+
+def _cohort(name: CohortName, patients: int, seed: int) -> Any:
+    from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
+
+    return ryu2008_cohort(seed) if name is CohortName.RYU2008 else random_cohort(patients, seed)
+
+
+def _mapped(sources: Sequence[Path], profile_name: str) -> "Mapped":
+    """Map *sources* with a progress display; DataError (65) if not one resource could be read."""
+    from fhir_srs import load_profile, map_resources
+    from fhir_srs.files import read_sources
+    from fhir_srs.progress import counted, shown
+
+    profile = load_profile(profile_name)
+    with shown(sys.stderr) as report:
+        resources = counted(read_sources(sources, notice=_note), "resources read", report)
+        mapped = map_resources(resources, profile=profile)
+    if mapped.counts.read == mapped.counts.refused:
+        raise DataError("no readable FHIR resource in the sources")
+    return mapped
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError("--cutoff must be a date such as 2026-06-30") from None
+
+
+def _write_lines(path: Path | None, rows: Iterable[Any]) -> None:
+    """Write *rows* as NDJSON to *path*, or to stdout."""
+    from fhir_srs.model import to_json
+    from fhir_srs.report.save import save
+
+    lines: Iterator[bytes] = (to_json(row) + b"\n" for row in rows)
+    if path:
+        save(path, lines)
+    else:
+        sys.stdout.buffer.writelines(lines)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _note_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        _note(line)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code. Errors become one message, never a traceback with data in it."""
+    try:
+        return app(list(arguments), prog_name="fhir-srs", standalone_mode=False) or 0
+    except FhirSrsError as error:
+        _note(f"fhir-srs: {error}")
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        return _unforeseen(error)
+
+
+def _unforeseen(error: Exception) -> int:
+    """Usage errors of the command line (64), or a fault of ours (70): its class and place, no values."""
+    show: Callable[[], None] | None = getattr(error, "show", None)
+    if show is not None:
+        show()
+        return UsageError.exit_code
+    place = error.__traceback__
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
+    _note(f"fhir-srs: internal error, please report it: {type(error).__name__} at {where}")
+    return FhirSrsError.exit_code
+
+
+def main() -> NoReturn:
+    """Entry point of the `fhir-srs` command."""
+    sys.exit(run(sys.argv[1:]))
