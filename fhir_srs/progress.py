@@ -45,12 +45,13 @@ def shown(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterat
 
 
 def _lines(stream: TextIO, clock: Callable[[], float]) -> Report:
-    last: dict[str, float] = {}
+    shown_at: dict[str, float] = {}
 
     def report(stage: str, done: int, total: int | None = None) -> None:
+        now = clock()
         finished = total is not None and done >= total
-        if finished or clock() - last.setdefault(stage, clock()) >= LINE_EVERY:
-            last[stage] = clock()
+        if finished or now - shown_at.setdefault(stage, now) >= LINE_EVERY:
+            shown_at[stage] = now
             stream.write(f"{stage}: {done:,}{f' of {total:,}' if total and not finished else ''}\n")
 
     return report
