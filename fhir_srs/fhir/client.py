@@ -1,0 +1,270 @@
+"""The shell around `fhir_srs.fhir.sansio`: sends a Request over httpx and hands back what it means.
+
+Bounds live here: one deadline for each request, caps on bytes before and after decompression, at most six
+tries, a budget of waiting for the whole run. What is logged: route templates, statuses, counts. Nothing of
+httpx or httpcore leaves as an exception; they carry addresses (`spec/reliability.md` sections 6 and 7).
+"""
+
+import logging
+import ssl
+import zlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urljoin
+
+import httpcore
+import httpx
+import msgspec
+import tenacity
+
+from fhir_srs.errors import ConfigurationError, ProtocolViolation, SecurityViolation, TransportTransient
+from fhir_srs.fhir.answers import Answer, Unreadable
+from fhir_srs.fhir.sansio import Origin, Request, guarded, is_loopback, origin
+from fhir_srs.fhir.transport import Deadline, DeadlineTransport
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("fhir_srs.fhir")
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NETWORK = (
+    httpx.HTTPError,
+    httpx.StreamError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ConnectionNotAvailable,
+    OSError,
+)
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of `spec/reliability.md` section 6 (F1, F15, F20 to F23); times in seconds."""
+
+    connect: float = 10.0
+    read: float = 60.0
+    total: float = 300.0
+    body_bytes: int = 64 * 1024 * 1024
+    ratio: int = 200
+    tries: int = 6
+    unreadable_tries: int = 3
+    first_wait: float = 0.5
+    longest_wait: float = 60.0
+    waiting: float = 600.0
+    redirects: int = 3
+    connections: int = 2
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the server is and what may be sent to it. *token* is a secret: its repr is never shown."""
+
+    base: str
+    token: str | None = None
+    allowed: frozenset[Origin] = frozenset()
+    allow_insecure_loopback: bool = False
+    ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        return "Server(...)"
+
+
+class FhirClient:
+    """
+    One FHIR server. *sleep* waits (seconds), *clock* is monotonic, *random* is uniform in [0, 1).
+
+    `ask` repeats reads within the limits; `send_once` is for writes, whose lost answers are ambiguous.
+    """
+
+    def __init__(
+        self,
+        server: Server,
+        *,
+        sleep: Callable[[float], None],
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        limits: Limits | None = None,
+    ) -> None:
+        _check_scheme(server)
+        silence()
+        self.base = server.base
+        self.allowed = server.allowed
+        self.limits = limits or Limits()
+        self.requests = 0
+        self._sleep, self._clock, self._random = sleep, clock, random
+        self._waited = 0.0
+        self._deadline = Deadline(clock)
+        self._http = self._open(server)
+
+    def _open(self, server: Server) -> httpx.Client:
+        headers = {"User-Agent": "fhir-srs", "Accept-Encoding": "gzip"}
+        if server.token is not None:
+            headers["Authorization"] = f"Bearer {server.token}"
+        transport = DeadlineTransport(
+            self._deadline, verify=_tls(server.ca_file), connections=self.limits.connections
+        )
+        timeout = httpx.Timeout(self.limits.read, connect=self.limits.connect)
+        return httpx.Client(
+            transport=transport, headers=headers, timeout=timeout, trust_env=False, follow_redirects=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._http.close()
+
+    def ask(self, request: Request, decipher: Callable[[Answer, str], T]) -> T:
+        """
+        What *decipher* makes of the answer to *request*, tried again while that may help (F1 to F9).
+
+        Full jitter, at most six tries (three for a body that cannot be read), Retry-After honoured, all
+        waiting of a run within its budget. *request* must be repeatable.
+        """
+        if not request.repeatable:
+            raise ValueError("a write is sent once: " + request.route)
+        retrying = tenacity.Retrying(
+            sleep=self._wait,
+            stop=self._enough,
+            wait=self._pause,
+            retry=tenacity.retry_if_exception_type(TransportTransient),
+            reraise=True,
+        )
+        return retrying(lambda: decipher(self._answer(request), request.route))
+
+    def send_once(self, request: Request, decipher: Callable[[Answer, str], T]) -> T:
+        """What *decipher* makes of the one answer; TransportTransient means: was it done? Read back (I9)."""
+        return decipher(self._answer(request), request.route)
+
+    def _wait(self, seconds: float) -> None:
+        self._waited += seconds
+        self._sleep(seconds)
+
+    def _enough(self, state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        tries = self.limits.unreadable_tries if isinstance(error, Unreadable) else self.limits.tries
+        spent = self._waited + state.upcoming_sleep > self.limits.waiting
+        if not spent and state.attempt_number < tries:
+            _LOG.warning("again: %s", error)
+            return False
+        return True
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, TransportTransient) else None
+        if asked is not None:
+            return asked
+        ceiling = min(self.limits.longest_wait, self.limits.first_wait * 2**state.attempt_number)
+        return float(self._random() * ceiling)
+
+    def _answer(self, request: Request) -> Answer:
+        """The answer to *request*, after at most three redirects of a GET within the origin (F15)."""
+        url = self._url(request.address)
+        for _ in range(self.limits.redirects + 1):
+            answer = self._exchange(request, url)
+            if answer.status not in _REDIRECTS:
+                return answer
+            location = answer.headers.get("location")
+            if request.method != "GET" or not location:
+                raise ProtocolViolation(f"{request.route}: redirected", status=answer.status)
+            url = guarded(urljoin(url, location), base=self.base, allowed=self.allowed)
+        raise ProtocolViolation(f"{request.route}: too many redirects")
+
+    def _url(self, address: str) -> str:
+        if "://" in address:
+            return guarded(address, base=self.base, allowed=self.allowed)
+        return f"{self.base}/{address}" if address else self.base
+
+    def _exchange(self, request: Request, url: str) -> Answer:
+        self.requests += 1
+        started = self._clock()
+        self._deadline.start(self.limits.total)
+        try:
+            with self._http.stream(
+                request.method, url, headers=list(request.headers), content=request.body
+            ) as response:
+                return Answer(
+                    status=response.status_code,
+                    headers=dict(response.headers),
+                    body=self._body(response, request.route),
+                )
+        except _NETWORK as error:
+            self._waited += self._clock() - started
+            raise _lost(request.route, error) from None
+
+    def _body(self, response: httpx.Response, route: str) -> bytes:
+        """The decoded body, read piece by piece so that no cap is found out too late (F20, F21, F22)."""
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"identity", "gzip"}:
+            raise ProtocolViolation(f"{route}: an encoding that was not asked for")
+        decoder = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+        pieces, raw_bytes, size = [], 0, 0
+        for chunk in response.iter_raw():
+            raw_bytes += len(chunk)
+            room = self.limits.body_bytes - size
+            piece = chunk if decoder is None else _inflate(decoder, chunk, room + 1, route)
+            size += len(piece)
+            if size > self.limits.body_bytes or size > max(self.limits.ratio * raw_bytes, 1 << 20):
+                raise ProtocolViolation(f"{route}: the body is larger than allowed")
+            pieces.append(piece)
+        if decoder is not None and raw_bytes and not decoder.eof:
+            raise Unreadable(f"{route}: the compressed body was cut off")
+        return b"".join(pieces)
+
+
+def _inflate(decoder: "zlib._Decompress", chunk: bytes, room: int, route: str) -> bytes:
+    try:
+        return decoder.decompress(chunk, room)
+    except zlib.error:
+        raise Unreadable(f"{route}: the compressed body is damaged") from None
+
+
+def _lost(route: str, error: Exception) -> Exception:
+    """Our exception for one of the network; only the kind of the other is kept, its text has addresses."""
+    if _is_tls_refusal(error):
+        return SecurityViolation(f"{route}: TLS failed")
+    return TransportTransient(f"{route}: {type(error).__name__}")
+
+
+def _is_tls_refusal(error: BaseException | None) -> bool:
+    """Whether TLS itself said no (certificate, host, version); a connection cut off is no refusal."""
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _check_scheme(server: Server) -> None:
+    """Plain http only to this machine, or without credentials to an origin listed by name (A8)."""
+    if origin(server.base)[0] == "https":
+        return
+    if server.allow_insecure_loopback and is_loopback(server.base):
+        return
+    if server.token is None and origin(server.base) in server.allowed:
+        return
+    raise ConfigurationError("base_url", ["http is for loopback with allow_insecure_loopback, else https"])
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    """A context that verifies, TLS 1.2 or later, with the site's own CA where it has one (F27)."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError):
+        raise ConfigurationError("ca_file", ["holds no certificate that can be read"]) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def silence() -> None:
+    """Keep httpx and httpcore quiet: they log whole addresses. Their warnings stay, to nobody else."""
+    for name in ("httpx", "httpcore"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.propagate = False
