@@ -1,0 +1,112 @@
+"""The command line: results on stdout, the rest on stderr, one clear error and its exit code."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fhir_srs.cli import run
+
+PROCEDURE = {
+    "resourceType": "Procedure",
+    "id": "course-1",
+    "meta": {"versionId": "3"},
+    "status": "completed",
+    "subject": {"reference": "Patient/p1"},
+    "code": {"coding": [{"system": "http://snomed.info/sct", "code": "447704003"}]},
+    "performedPeriod": {"start": "2024-03-05", "end": "2024-03-05"},
+    "bodySite": [{"coding": [{"system": "http://snomed.info/sct", "code": "77435000"}]}],
+}
+PATIENT = {
+    "resourceType": "Patient",
+    "id": "p1",
+    "name": [{"family": "Zzmarkername"}],
+    "identifier": [{"type": {"coding": [{"code": "MR"}]}, "system": "http://example.org/mrn", "value": "M1"}],
+}
+KEYS = (
+    "lesion_id patient patient_identifier course target target_label levels region start end "
+    "dose_gy fractions technique modality intent histology reirradiation_of cord_compression sources issues"
+).split()
+
+
+def ndjson(path, *resources):
+    path.write_text("".join(json.dumps(resource) + "\n" for resource in resources))
+    return str(path)
+
+
+def test_map_writes_lesions_to_stdout_and_counts_to_stderr(tmp_path, capsys):
+    source = ndjson(tmp_path / "a.ndjson", PATIENT, PROCEDURE)
+    assert run(["map", source]) == 0
+    out, err = capsys.readouterr()
+    (lesion,) = [json.loads(line) for line in out.splitlines()]
+    assert list(lesion) == KEYS
+    assert lesion["levels"] == ["T8"]
+    assert lesion["start"] == lesion["end"] == "2024-03-05"
+    assert lesion["patient_identifier"] == "http://example.org/mrn|M1"
+    assert "Procedure/course-1/_history/3" in lesion["sources"]
+    assert "resources: 2 = 2 used + 0 ignored + 0 refused" in err
+
+
+def test_no_name_is_printed_anywhere(tmp_path, capsys):
+    source = ndjson(tmp_path / "a.ndjson", PATIENT, PROCEDURE, {"resourceType": "Observation"})
+    run(["map", source, "--issues", str(tmp_path / "issues.ndjson")])
+    printed = "".join(capsys.readouterr()) + (tmp_path / "issues.ndjson").read_text()
+    assert "Zzmarkername" not in printed
+
+
+def test_a_truncated_line_is_an_issue_and_the_rest_is_processed(tmp_path, capsys):
+    path = tmp_path / "a.ndjson"
+    path.write_text(json.dumps(PATIENT) + "\n" + json.dumps(PROCEDURE) + '\n{"resourceType":"Observ')
+    assert run(["map", str(path), "--issues", str(tmp_path / "issues.ndjson")]) == 0
+    issues = [json.loads(line) for line in (tmp_path / "issues.ndjson").read_text().splitlines()]
+    (unread,) = [issue for issue in issues if issue["reason"] == "resource-unreadable"]
+    assert unread["resource"] is None
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "a.ndjson" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["map"], 64, "SOURCE"),
+        (["nonsense"], 64, "nonsense"),
+        (["map", "absent.ndjson"], 74, "absent.ndjson"),
+        (["map", "--profile", "nonsense", "."], 64, "nonsense"),
+        (["endpoints", ".", "--study", "nonsense", "--cutoff", "2026-01-01"], 64, "nonsense"),
+        (["endpoints", ".", "--study", "ryu2008", "--cutoff", "tomorrow"], 64, "--cutoff"),
+        (["sync", "-c", "absent.toml"], 74, "absent.toml"),
+    ],
+)
+def test_a_wrong_call_is_one_clear_error_with_its_exit_code(
+    tmp_path, monkeypatch, capsys, arguments, code, says
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_nothing_readable_is_65(tmp_path, capsys):
+    (tmp_path / "a.ndjson").write_text("<html>\n")
+    assert run(["map", str(tmp_path / "a.ndjson")]) == 65
+    assert "no readable FHIR resource" in capsys.readouterr().err
+
+
+def test_endpoints_prints_json_with_the_keys_of_the_contract(tmp_path, capsys):
+    source = ndjson(tmp_path / "a.ndjson", PATIENT, PROCEDURE)
+    arguments = ["endpoints", source, "--study", "ryu2008", "--cutoff", "2026-06-30", "--format", "json"]
+    assert run(arguments) == 0
+    page = json.loads(capsys.readouterr().out)
+    assert (page["study"], page["cutoff"]) == ("ryu2008", "2026-06-30")
+    assert page["counts"]["lesions"] == 1
+
+
+def test_a_reader_that_hangs_up_is_no_error(tmp_path):
+    source = ndjson(tmp_path / "a.ndjson", PATIENT, *({**PROCEDURE, "id": f"c{n}"} for n in range(3000)))
+    command = f"{sys.executable} -m fhir_srs map {source} 2>{tmp_path}/err | head -c 1"
+    assert subprocess.run(command, shell=True, check=True, capture_output=True).stdout == b"{"  # noqa: S602
+    assert "Error" not in (tmp_path / "err").read_text()

@@ -1,0 +1,90 @@
+"""What an importer gets: a light import, a wheel that carries its mappings, one direction of imports."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELL_ONLY = (
+    "httpx",
+    "lifelines",
+    "pandas",
+    "sqlite3",
+    "pydantic",
+    "numpy",
+    "typer",
+    "rich",
+    "fhir.resources",
+)
+RESOURCE = {
+    "resourceType": "Procedure",
+    "id": "course-1",
+    "status": "completed",
+    "subject": {"reference": "Patient/p1"},
+    "code": {"coding": [{"system": "http://snomed.info/sct", "code": "447704003"}]},
+    "performedPeriod": {"start": "2024-03-05", "end": "2024-03-05"},
+    "bodySite": [{"coding": [{"system": "http://snomed.info/sct", "code": "77435000"}]}],
+}
+README_EXAMPLE = """
+import json, sys
+from fhir_srs import load_profile, map_resources
+mapped = map_resources(json.loads(sys.stdin.read()), profile=load_profile("mcode"))
+print(json.dumps([[list(lesion.levels) for lesion in mapped.lesions], sorted(sys.modules)]))
+"""
+
+
+def python(code, *, path=ROOT, given=""):
+    """Run *code* in a fresh interpreter that sees *path*; what it prints, as JSON."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        input=given,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(path)},
+        cwd=ROOT.parent,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_importing_fhir_srs_loads_the_pure_core_only():
+    modules = python("import fhir_srs, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert [name for name in SHELL_ONLY if name in modules] == []
+
+
+def test_the_readme_example_maps_without_the_shell():
+    levels, modules = python(README_EXAMPLE, given=json.dumps([RESOURCE]))
+    assert levels == [["T8"]]
+    assert [name for name in ("httpx", "lifelines", "pandas", "sqlite3") if name in modules] == []
+
+
+@pytest.mark.parametrize(
+    "room", ["fhir_srs.endpoints", "fhir_srs.estimates", "fhir_srs.survival", "fhir_srs.results"]
+)
+def test_the_pure_rooms_load_no_shell_in_a_fresh_interpreter(room):
+    modules = python(f"import {room}, json, sys; print(json.dumps(sorted(sys.modules)))")
+    assert [name for name in ("httpx", "lifelines", "pandas", "sqlite3", "typer") if name in modules] == []
+
+
+def test_the_wheel_carries_its_mappings_and_works_from_anywhere(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    assert (tmp_path / "installed" / "fhir_srs" / "_mappings" / "profiles" / "mcode.toml").exists()
+    levels, _ = python(README_EXAMPLE, path=tmp_path / "installed", given=json.dumps([RESOURCE]))
+    assert levels == [["T8"]]
+
+
+def test_the_lock_file_names_no_index_and_pins_every_hash():
+    lock = (ROOT / "requirements.lock").read_text()
+    assert "://" not in lock
+    pinned = [line for line in lock.splitlines() if "==" in line and not line.lstrip().startswith("#")]
+    assert pinned
+    assert all(line.endswith("\\") for line in pinned)
