@@ -1,0 +1,210 @@
+"""Settings: `fhir-srs.toml`, the keys of design.md section 4.4 and decisions.md 34.
+
+Everything wrong is said at once, by key, never by value. Paths are relative to the file. What a key may
+hold is checked here; whether the server can be reached is not.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from fhir_srs.errors import ConfigurationError, LocalIOError, SecurityViolation
+from fhir_srs.fhir.sansio import origin
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def parse_duration(value: object) -> timedelta:
+    """`90s`, `15m`, `2h`, `1d`, or whole seconds; ValueError, without the value, for anything else."""
+    match = re.fullmatch(r"(\d{1,6})([smhd]?)", str(value).strip()) if isinstance(value, str | int) else None
+    if match is None or isinstance(value, bool):
+        raise ValueError("must be a duration such as 15m, 300s or 2h")
+    return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2) or "s"])
+
+
+def _base_url(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be the address of a FHIR server")
+    base = value.rstrip("/")
+    try:
+        origin(base)
+    except SecurityViolation as error:
+        raise ValueError(str(error)) from None
+    if "?" in base or "#" in base:
+        raise ValueError("must have neither query nor fragment")
+    return base
+
+
+def _canonical_base(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s\x00-\x1f|]+", value):
+        raise ValueError("must be an absolute http(s) URL")
+    return value.rstrip("/")
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+CanonicalBase = Annotated[str, BeforeValidator(_canonical_base)]
+
+
+class _Section(BaseModel):
+    """Unknown keys are errors; no message repeats an input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class _Access(_Section):
+    """How to reach one server."""
+
+    auth: Literal["none", "token"] = "none"
+    token_file: Path | None = None
+    allow_insecure_loopback: bool = False
+    allowed_origins: tuple[BaseUrl, ...] = ()
+    ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _token(self) -> "_Access":
+        if (self.auth == "token") != (self.token_file is not None):
+            raise ValueError("auth = 'token' and token_file belong together")
+        return self
+
+
+class Source(_Access):
+    """The server that is read."""
+
+    base_url: BaseUrl
+
+
+class Target(_Access):
+    """The server that gets the results; without *base_url* the source, reached as the source is.
+
+    *canonical_base* is the root of our identifiers and codes; *references* and *synthetic* are explained in
+    decisions.md 5 and fhir-mapping.md section 9.
+    """
+
+    base_url: BaseUrl | None = None
+    canonical_base: CanonicalBase = "https://fhir-srs.example.org"
+    organization: str | None = None
+    references: Literal["literal", "logical"] = "literal"
+    synthetic: bool = False
+
+
+class SiteMapping(_Section):
+    """How this site spells things."""
+
+    profile: str = "mcode"
+
+
+class Study(_Section):
+    """Which definitions, and up to when data count; `server` is the server's date at the start of the run."""
+
+    names: tuple[str, ...] = Field(default=("ryu2008",), min_length=1)
+    cutoff: Literal["server"] | date = "server"
+
+
+class StoreFolder(_Section):
+    """Where the local store lives: patient data, mode 0700."""
+
+    folder: Path = Path("state")
+
+
+class Brake(_Section):
+    """More disappearances than both figures allow stop a run (I11): a number, and a share of all."""
+
+    number: int = Field(default=5, ge=0)
+    share: float = Field(default=0.02, ge=0, le=1)
+
+
+class Sync(_Section):
+    """How a run behaves. *lag* covers the server's longest transaction, *overlap* is read again each time."""
+
+    every: Duration | None = None
+    write: bool = False
+    lag: Duration = timedelta(seconds=300)
+    overlap: Duration = timedelta(seconds=120)
+    count: int = Field(default=1000, ge=1, le=10_000)
+    connections: int = Field(default=2, ge=1, le=16)
+    brake: Brake = Brake()
+
+
+class Settings(_Section):
+    """All sections, paths made absolute."""
+
+    source: Source
+    target: Target = Target()
+    mapping: SiteMapping = SiteMapping()
+    study: Study = Study()
+    store: StoreFolder = StoreFolder()
+    sync: Sync = Sync()
+
+
+# Keys that name a file or folder; profile and studies only where they look like one, else a shipped name.
+_PATHS = (
+    ("source", "token_file"),
+    ("source", "ca_file"),
+    ("target", "token_file"),
+    ("target", "ca_file"),
+    ("store", "folder"),
+)
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings in *path*; ConfigurationError lists every problem by key, LocalIOError if unreadable."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LocalIOError(f"settings file cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError("settings", ["the file is not UTF-8"]) from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("settings", [f"not TOML{_place(error)}"]) from None
+    return parse_settings(content, folder=path.resolve().parent)
+
+
+def parse_settings(content: Mapping[str, Any], *, folder: Path) -> Settings:
+    """The settings in *content*, their paths relative to *folder*."""
+    try:
+        settings = Settings.model_validate(dict(content))
+    except ValidationError as error:
+        raise ConfigurationError("settings", _problems(error)) from None
+    return _absolute(settings, folder)
+
+
+def _problems(error: ValidationError) -> list[str]:
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [f"{'.'.join(map(str, one['loc'])) or 'file'}: {_message(one['msg'])}" for one in found]
+
+
+def _message(text: str) -> str:
+    return text.removeprefix("Value error, ")
+
+
+def _place(error: tomllib.TOMLDecodeError) -> str:
+    match = re.search(r"\(at [^()]*\)", str(error))
+    return f" {match.group()}" if match else ""
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    for section, key in _PATHS:
+        part = getattr(settings, section)
+        value = getattr(part, key)
+        if value is not None:
+            settings = _with(settings, section, key, folder / value)
+    profile = _file_or_name(settings.mapping.profile, folder)
+    names = tuple(_file_or_name(name, folder) for name in settings.study.names)
+    return _with(_with(settings, "mapping", "profile", profile), "study", "names", names)
+
+
+def _with(settings: Settings, section: str, key: str, value: object) -> Settings:
+    part = getattr(settings, section).model_copy(update={key: value})
+    return settings.model_copy(update={section: part})
+
+
+def _file_or_name(text: str, folder: Path) -> str:
+    return str(folder / text) if text.endswith(".toml") or "/" in text else text
