@@ -40,7 +40,7 @@ create table cursor (
 create trigger cursor_forward before update on cursor when new.watermark < old.watermark
 begin select raise(abort, 'watermark moved back'); end;
 create table cohort (
-  server integer not null references server, patient text not null, loaded integer not null default 0,
+  server integer not null references server, patient text not null, loaded text,
   primary key (server, patient)) without rowid;
 create table raw (
   server integer not null references server, type text not null, id text not null, version_id text,
@@ -52,7 +52,8 @@ create table quarantine (
   primary key (server, type, id));
 create table outbox (
   server integer not null references server, key text not null, id text not null,
-  grp text not null default '', desired_sha text not null, stored_sha text, base_version text, provenance_sha text,
+  grp text not null default '', desired_sha text not null,
+  stored_sha text, base_version text, provenance_sha text,
   state text not null check (state in
     ('PENDING','UNKNOWN','CONFIRMED','FAILED','CONFLICT','EXTERNALLY_DELETED')),
   attempts integer not null default 0, next_at text, seen_version text, retracted integer not null default 0,
@@ -86,6 +87,7 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     watermark: str
     lag: int
+    mode: str
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,8 +221,8 @@ class Store:
 
     def cursors(self) -> dict[str, Cursor]:
         """The cursor of each type that was ever pulled completely."""
-        rows = self._all("select type, watermark, lag from cursor where server = ?", self._server)
-        return {row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2])) for row in rows}
+        rows = self._all("select type, watermark, lag, mode from cursor where server = ?", self._server)
+        return {row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2]), mode=row[3]) for row in rows}
 
     def advance(self, watermark: str, *, types: Iterable[str], lag: int, mode: str) -> None:
         """Move the cursors of all *types* to *watermark*, never back, in one transaction (step 6)."""
@@ -234,17 +236,17 @@ class Store:
 
     # The cohort.
 
-    def cohort(self) -> dict[str, bool]:
-        """Each patient of the cohort (`Patient/x`), and whether the full history is here."""
+    def cohort(self) -> dict[str, str | None]:
+        """Each patient of the cohort (`Patient/x`), and up to when the full history is here, if it is."""
         rows = self._all("select patient, loaded from cohort where server = ?", self._server)
-        return {row[0]: bool(row[1]) for row in rows}
+        return {row[0]: row[1] for row in rows}
 
-    def loaded(self, patients: Iterable[str]) -> None:
-        """Note that the full history of *patients* is here."""
+    def loaded(self, patients: Iterable[str], watermark: str) -> None:
+        """Note that the full history of *patients* is here, up to *watermark*."""
         with self._transaction():
             self._db.executemany(
-                "update cohort set loaded = 1 where server = ? and patient = ?",
-                [(self._server, patient) for patient in patients],
+                "update cohort set loaded = ? where server = ? and patient = ?",
+                [(watermark, self._server, patient) for patient in patients],
             )
 
     # Resources.
@@ -332,6 +334,16 @@ class Store:
             resource_type,
         )
         return frozenset(row[0] for row in rows)
+
+    def medication_references(self) -> frozenset[str]:
+        """Every `medicationReference` that a stored record has."""
+        rows = self._all(
+            "select distinct json_extract(cast(payload as text), '$.medicationReference.reference')"
+            " from raw where server = ? and type in"
+            " ('MedicationRequest', 'MedicationStatement', 'MedicationDispense', 'MedicationAdministration')",
+            self._server,
+        )
+        return frozenset(row[0] for row in rows if row[0])
 
     def refusals(self) -> dict[str, int]:
         """How many resources are in quarantine, by reason."""

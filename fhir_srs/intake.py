@@ -1,0 +1,212 @@
+"""What one page of the pull gives: rows for the store, refusals, newcomers to the cohort, our own results.
+
+Pure. A resource is decoded into its r4 Struct and written down again from it: what the Struct does not name
+(names, addresses, narrative) is never stored (`spec/reliability.md` section 7, At rest).
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from fhir_srs import r4
+from fhir_srs.fhir.answers import Page
+from fhir_srs.fhir.sansio import instant, relative
+from fhir_srs.store import Refused, Row
+
+_DECODER: msgspec.json.Decoder[r4.Known] = msgspec.json.Decoder(r4.Known)
+_ENCODER = msgspec.json.Encoder()
+_BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class _HeadMeta(msgspec.Struct, frozen=True, rename="camel"):
+    version_id: str | None = None
+
+
+class _Head(msgspec.Struct, frozen=True, rename="camel"):
+    resource_type: str = ""
+    id: str = ""
+    meta: _HeadMeta | None = None
+
+
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
+    """How to judge a resource: our server's *base*, the cohort's *codes*, the system of our own results."""
+
+    base: str
+    codes: frozenset[tuple[str, str]]
+    echo: str
+
+    def name(self, body: bytes) -> str:
+        """`Type/id` of a resource, as far as it can be read: what pages are counted by."""
+        head = _head(body)
+        return f"{head.resource_type}/{head.id}" if head.id else f"?{hash(body)}"
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True):
+    row: Row
+    patient: str | None
+    newcomer: str | None
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """One page, judged. *newcomers* are patients with a Procedure that makes them part of the cohort."""
+
+    kept: tuple[_Kept, ...]
+    refused: tuple[Refused, ...]
+    echoes: Mapping[str, str | None]
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What goes into the store."""
+        return tuple(one.row for one in self.kept)
+
+    @property
+    def newcomers(self) -> tuple[str, ...]:
+        """Patients (`Patient/x`) whose radiosurgery is on this page."""
+        return tuple(sorted({one.newcomer for one in self.kept if one.newcomer}))
+
+    def of_cohort(self) -> "Taken":
+        """Only the Procedures that make their patient one of the cohort."""
+        return msgspec.structs.replace(self, kept=tuple(one for one in self.kept if one.newcomer))
+
+    def of_patients(self, patients: Collection[str], medications: Collection[str]) -> "Taken":
+        """Only what belongs to *patients*, and those of *medications*; a refusal has no patient: it stays."""
+        kept = tuple(
+            one
+            for one in self.kept
+            if one.patient in patients or (one.row.type == "Medication" and one.row.id in medications)
+        )
+        return msgspec.structs.replace(self, kept=kept)
+
+    def strangers(self, patients: Collection[str]) -> bool:
+        """Whether a row is of somebody else."""
+        return any(one.patient not in patients for one in self.kept)
+
+    def stamped_before(self, moment: str) -> bool:
+        """Whether a row is older than *moment*, an instant in UTC."""
+        return any(one.row.last_updated and one.row.last_updated < moment for one in self.kept)
+
+
+def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: int) -> Taken:
+    """The resources of *page* that are of *resource_type*, decoded one by one; a bad one harms itself alone."""
+    kept: list[_Kept] = []
+    refused = [_unnamed(resource_type, f"{run}.{number}.{place}") for place in range(page.unreadable)]
+    echoes: dict[str, str | None] = {}
+    for body in page.resources:
+        head = _head(body)
+        if head.resource_type != resource_type:
+            continue
+        resource = _read(body)
+        if isinstance(resource, str) or not resource.id:
+            path = resource if isinstance(resource, str) else "id"
+            refused.append(_refused(head, path))
+        elif _is_ours(resource, intake.echo):
+            echoes[resource.id] = resource.meta.version_id if resource.meta else None
+        else:
+            kept.append(_keep(intake, resource))
+    return Taken(kept=tuple(kept), refused=tuple(refused), echoes=echoes)
+
+
+def _head(body: bytes) -> _Head:
+    try:
+        return msgspec.json.decode(body, type=_Head)
+    except _BROKEN:
+        return _Head()
+
+
+def _read(body: bytes) -> r4.Known | str:
+    """The resource, or the path at which it could not be read."""
+    try:
+        return _DECODER.decode(body)
+    except _BROKEN as error:
+        match = re.search(r"at `\$\.?([A-Za-z0-9.\[\]]*)", str(error))
+        return match.group(1) if match else ""
+
+
+def _refused(head: _Head, path: str) -> Refused:
+    version = (head.meta.version_id if head.meta else None) or ""
+    return Refused(
+        type=head.resource_type,
+        id=head.id,
+        version=version,
+        reason="resource-unreadable",
+        path=path or None,
+    )
+
+
+def _unnamed(resource_type: str, place: str) -> Refused:
+    return Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
+
+
+def _is_ours(resource: r4.Known, system: str) -> bool:
+    """Known by our identifier system, not by a tag: tags can be changed without a version (I14, H13)."""
+    found = resource.identifier
+    return isinstance(found, tuple) and any(one.system == system for one in found)
+
+
+def _keep(intake: Intake, resource: r4.Known) -> _Kept:
+    patient = _patient(resource, intake.base)
+    return _Kept(
+        row=_row(resource),
+        patient=patient,
+        newcomer=patient if _makes_cohort(resource, intake.codes) else None,
+    )
+
+
+def _patient(resource: r4.Known, base: str) -> str | None:
+    if isinstance(resource, r4.Patient):
+        return f"Patient/{resource.id}"
+    subject = getattr(resource, "subject", None) or getattr(resource, "patient", None)
+    return relative(subject.reference, base=base) if subject else None
+
+
+def _makes_cohort(resource: r4.Known, codes: Collection[tuple[str, str]]) -> bool:
+    if not isinstance(resource, r4.Procedure) or resource.code is None:
+        return False
+    return any((one.system or "", one.code or "") in codes for one in resource.code.coding)
+
+
+def _row(resource: r4.Known) -> Row:
+    meta = resource.meta
+    return Row(
+        type=type(resource).__name__,
+        id=resource.id or "",
+        version=meta.version_id if meta else None,
+        last_updated=_utc(meta.last_updated if meta else None),
+        payload=_ENCODER.encode(_scrubbed(resource)),
+    )
+
+
+def _utc(text: str | None) -> str | None:
+    """*text* as an instant in UTC, so that text order is time order; None where it is no instant."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def _scrubbed(resource: r4.Known) -> r4.Known:
+    """*resource* without the places where a name may still stand: displays of people, contained others."""
+    changes: dict[str, object] = {}
+    for field in ("subject", "patient"):
+        reference = getattr(resource, field, None)
+        if reference is not None and reference.display is not None:
+            changes[field] = msgspec.structs.replace(reference, display=None)
+    if isinstance(resource, r4.Patient) and resource.link:
+        changes["link"] = tuple(_nameless(link) for link in resource.link)
+    if isinstance(resource, r4.MedicationResource) and resource.contained:
+        changes["contained"] = tuple(filter(None, map(_medication, resource.contained)))
+    return msgspec.structs.replace(resource, **changes) if changes else resource
+
+
+def _nameless(link: r4.PatientLink) -> r4.PatientLink:
+    other = msgspec.structs.replace(link.other, display=None) if link.other else None
+    return msgspec.structs.replace(link, other=other)
+
+
+def _medication(body: msgspec.Raw) -> msgspec.Raw | None:
+    """A contained Medication written down again; any other contained resource could be a person."""
+    resource = _read(bytes(body))
+    return msgspec.Raw(_ENCODER.encode(resource)) if isinstance(resource, r4.Medication) else None
