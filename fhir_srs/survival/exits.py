@@ -1,0 +1,71 @@
+"""Sums over patients as rows leave the risk set, in O(n log n): the core of the clustered variances.
+
+For a contribution x of each row and the members m that a patient still has at risk, the infinitesimal
+jackknife needs sums over patients such as the squared sum of x over members already out. They change
+only when a row leaves (`spec/statistics.md` section 3), so no patient-by-time matrix is ever built.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fhir_srs.survival.rows import Floats, Ints
+
+# Below this share of its largest term a variance is rounding, not information.
+NOISE = 1e-12
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Running:
+    """A patient's running sum just before and just after each of its rows leaves, in order of exits."""
+
+    before: Floats
+    after: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exits:
+    """Rows in order of patient and time, each leaving at time number *time* of *times*."""
+
+    order: Ints
+    time: Ints
+    first: Ints
+    sizes: Ints
+    times: int
+
+    def running(self, contributions: Floats) -> Running:
+        """The running sum of *contributions*, which are in the order of the rows, within each patient."""
+        taken = contributions[self.order]
+        total = np.cumsum(taken)
+        after = total - (total - taken)[self.first]
+        before = np.roll(after, 1)
+        before[self.first == np.arange(len(taken))] = 0.0
+        return Running(before, after)
+
+    def members(self) -> Running:
+        """How many members of the patient are still at risk."""
+        place = np.arange(len(self.order)) - self.first
+        size = self.sizes.astype(np.float64)
+        return Running(size - place, size - place - 1)
+
+    def sum_of_products(self, one: Running, other: Running, at_start: float = 0.0) -> Floats:
+        """The sum over patients of *one* times *other*, after the exits of each distinct time."""
+        change = one.after * other.after - one.before * other.before
+        summed = np.bincount(self.time, weights=change, minlength=self.times)
+        return np.asarray(at_start + np.cumsum(summed), dtype=np.float64)
+
+    def squared_sizes(self) -> float:
+        """The sum over patients of the squared number of their rows."""
+        return float(self.sizes.sum())
+
+
+def exits(patient: Ints, time: Ints, times: int) -> Exits:
+    """The exits of rows that belong to *patient* and leave at time number *time*."""
+    order = np.lexsort((time, patient))
+    _, first, counts = np.unique(patient[order], return_index=True, return_counts=True)
+    return Exits(order, time[order], np.repeat(first, counts), np.repeat(counts, counts), times)
+
+
+def without_noise(variance: Floats, size_of_terms: Floats) -> Floats:
+    """*variance*, 0 where its terms cancel to within rounding."""
+    return np.where(variance > NOISE * size_of_terms, variance, 0.0)
