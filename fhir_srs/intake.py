@@ -89,7 +89,7 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: int) -> Taken:
-    """The resources of *page* that are of *resource_type*, decoded one by one; a bad one harms itself alone."""
+    """The resources of *page* that are of *resource_type*, one by one; a bad one harms itself alone."""
     kept: list[_Kept] = []
     refused = [_unnamed(resource_type, f"{run}.{number}.{place}") for place in range(page.unreadable)]
     echoes: dict[str, str | None] = {}

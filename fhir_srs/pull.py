@@ -261,7 +261,7 @@ class Pull:
         return list(self._proven(search))
 
     def _proven(self, search: Search) -> Iterator[Page]:
-        """The pages of *search*, walked again in smaller ones until the server's count was reached (step 5)."""
+        """Pages of *search*, walked again in smaller ones until the server's count is reached (step 5)."""
         for _ in range(_TRIES):
             expected = self._client.ask(count_request(search), decipher_count)
             if expected is None:

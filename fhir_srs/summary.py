@@ -1,0 +1,65 @@
+"""What one run says of itself: the object that `sync --json` prints (design.md section 4.4)."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from fhir_srs.model import Estimate
+
+RunStatus = Literal["done", "incomplete", "stopped", "failed"]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Resources of one type that the pull found since the last run."""
+
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """What the plan wants, in units: an Observation with its Provenance."""
+
+    create: int = 0
+    update: int = 0
+    unchanged: int = 0
+    retract: int = 0
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What became of it."""
+
+    created: int = 0
+    updated: int = 0
+    retracted: int = 0
+    failed: int = 0
+    conflict: int = 0
+
+
+class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One run. *error* is a message without values, *exit_code* as in `spec/reliability.md` section 8.
+
+    *complete* says whether the pull proved that it saw everything. *tables* holds the estimates by
+    (study, version); with *requests*, *cutoff* and the two of the error it is more than `--json` prints.
+    """
+
+    run: str
+    status: RunStatus
+    started: str
+    finished: str
+    pulled: Mapping[str, Found] = {}
+    refused: Mapping[str, int] = {}
+    lesions: int = 0
+    outcomes: int = 0
+    planned: Planned = Planned()
+    written: Written = Written()
+    complete: bool = False
+    watermarks: Mapping[str, str] = {}
+    exit_code: int = 0
+    error: str | None = None
+    cutoff: str | None = None
+    requests: int = 0
+    dry_run: bool = False
+    tables: Mapping[tuple[str, str], list[Estimate]] = {}
