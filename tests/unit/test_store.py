@@ -1,0 +1,176 @@
+"""The store keeps what was pulled, moves its watermarks only forward, and is nobody else's to read."""
+
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from fhir_srs.errors import Busy, ConfigurationError, LocalIOError
+from fhir_srs.store import Refused, Row, Sent, Store, open_store, secure_folder, state_folder
+
+BASE = "https://x/fhir"
+EARLY, LATE = "2026-01-05T10:00:00.000Z", "2026-01-05T11:00:00.000Z"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    state = tmp_path / "state"
+    secure_folder(state)
+    return state
+
+
+def row(version: str, *, at: str = EARLY, payload: bytes = b"{}", name: str = "a") -> Row:
+    return Row(type="Observation", id=name, version=version, last_updated=at, payload=payload)
+
+
+def begun(store: Store) -> Store:
+    store.begin_run("r1", started=EARLY, capabilities="{}")
+    return store
+
+
+def test_folder_and_files_are_private_whatever_the_umask(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        with state_folder(folder), open_store(folder, BASE) as store:
+            begun(store)
+            modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in folder.iterdir()}
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert set(modes) == {"state.lock", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"}
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None:
+    wide = tmp_path / "wide"
+    wide.mkdir(mode=0o755)
+    wide.chmod(0o755)
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    for bad in (wide, link):
+        with pytest.raises(ConfigurationError), state_folder(bad):
+            pass
+
+
+def test_i15_the_second_run_is_busy_and_a_finished_one_leaves_no_lock(folder: Path) -> None:
+    with state_folder(folder):
+        with pytest.raises(Busy) as raised, state_folder(folder):
+            pass
+        assert raised.value.exit_code == 75
+    with state_folder(folder):
+        pass
+
+
+def test_i5_a_watermark_only_moves_forward(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        store.advance(LATE, types=["Patient"], lag=300, mode="m")
+        store.advance(EARLY, types=["Patient"], lag=300, mode="m")
+        assert store.cursors()["Patient"].watermark == LATE
+    with (
+        sqlite3.connect(folder / "store.sqlite") as database,
+        pytest.raises(sqlite3.IntegrityError, match="watermark moved back"),
+    ):
+        database.execute("update cursor set watermark = ?", (EARLY,))
+    database.close()
+
+
+def test_i6_an_older_copy_never_replaces_a_newer_one(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        changes = [
+            store.ingest("r1", n, "Observation", rows=[one])[0]
+            for n, one in enumerate(
+                [
+                    row("2", at=LATE, payload=b'{"v":2}'),
+                    row("1", payload=b'{"v":1}'),
+                    row("2", at=LATE, payload=b'{"v":2}'),
+                    row("10", at=LATE, payload=b'{"v":10}'),
+                    row("9", at=LATE, payload=b'{"v":9}'),
+                ]
+            )
+        ]
+        assert changes == ["new", "older", "same", "changed", "older"]
+        assert list(store.payloads()) == [b'{"v":10}']
+
+
+def test_i6_after_an_expunge_the_later_stamp_wins_over_the_higher_version(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 0, "Observation", rows=[row("7", payload=b'{"v":7}')])
+        assert store.ingest("r1", 1, "Observation", rows=[row("1", at=LATE, payload=b'{"v":1}')]) == [
+            "changed"
+        ]
+
+
+def test_a_page_is_stored_whole_or_not_at_all(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        broken = Row(type="Observation", id=None, version=None, last_updated=None, payload=b"{}")  # type: ignore[arg-type]
+        with pytest.raises(LocalIOError) as raised:
+            store.ingest("r1", 0, "Observation", rows=[row("1"), broken], patients=["Patient/1"])
+        assert raised.value.exit_code == 74
+        assert list(store.payloads()) == []
+        assert store.cohort() == {}
+
+
+def test_i13_a_refused_resource_is_counted_until_it_can_be_read(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        bad = Refused(type="Observation", id="a", version="1", reason="resource-unreadable", path="code")
+        store.ingest("r1", 0, "Observation", refused=[bad], now=EARLY)
+        store.ingest("r1", 1, "Observation", refused=[bad], now=LATE)
+        assert store.refusals() == {"resource-unreadable": 1}
+        store.ingest("r1", 2, "Observation", rows=[row("2")])
+        assert store.refusals() == {}
+
+
+def test_i22_a_store_of_a_newer_version_is_refused_and_left_alone(folder: Path) -> None:
+    with open_store(folder, BASE):
+        pass
+    with sqlite3.connect(folder / "store.sqlite") as database:
+        database.execute("pragma user_version = 99")
+    database.close()
+    with pytest.raises(ConfigurationError, match="newer") as raised, open_store(folder, BASE):
+        pass
+    assert raised.value.exit_code == 78
+
+
+def test_i22_a_file_that_is_no_store_is_an_error_of_ours_and_is_not_replaced(folder: Path) -> None:
+    (folder / "store.sqlite").write_bytes(b"not a database" * 100)
+    (folder / "store.sqlite").chmod(0o600)
+    with pytest.raises(LocalIOError), open_store(folder, BASE):
+        pass
+    assert (folder / "store.sqlite").read_bytes().startswith(b"not a database")
+
+
+def test_the_outbox_gives_back_what_was_put_in(folder: Path) -> None:
+    line = Sent(key="srs-a", id="srs-a", desired_sha="d", state="PENDING", base_version="3", retracted=True)
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.post([line])
+        store.ingest("r1", 0, "Observation", echoes={"srs-a": "4"})
+    with open_store(folder, BASE) as store:
+        (found,) = store.outbox().values()
+    assert found.seen_version == "4"
+    assert (found.key, found.state, found.base_version, found.retracted) == ("srs-a", "PENDING", "3", True)
+
+
+def test_a_dry_run_works_on_a_copy(folder: Path, tmp_path: Path) -> None:
+    secure_folder(tmp_path / "copy")
+    with open_store(folder, BASE) as store:
+        begun(store)
+        copy = store.copy_to(tmp_path / "copy", BASE)
+        copy.ingest("r1", 0, "Observation", rows=[row("1")])
+        assert len(list(copy.payloads())) == 1
+        assert list(store.payloads()) == []
+        copy.close()
+
+
+def test_two_servers_share_a_store_and_not_their_rows(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 0, "Observation", rows=[row("1")])
+        assert list(store.beside("https://y/fhir").payloads()) == []
