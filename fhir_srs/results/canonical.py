@@ -1,0 +1,39 @@
+"""The canonical form by which two copies of a resource are compared (`spec/reliability.md` section 2)."""
+
+import hashlib
+import json
+import re
+from typing import Any
+
+# What a server may change, or a new run changes, without a change of content.
+_VOLATILE = frozenset({"meta", "text", "issued", "recorded"})
+_HISTORY = re.compile(r"/_history/[^/]+$")
+
+
+def canonical_hash(resource: bytes) -> str:
+    """
+    SHA-256 (hex) of *resource* in canonical form: equal content, equal hash.
+
+    Keys are sorted, numbers keep their digits (0.1 is not 0.10); `meta`, `text`, `issued` and `recorded`
+    of the resource itself and `/_history/n` at the end of references are left out.
+    """
+    content = json.loads(resource, parse_float=_number, parse_int=_number)
+    kept = {name: value for name, value in content.items() if name not in _VOLATILE}
+    text = json.dumps(_without_versions(kept), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _number(digits: str) -> list[str]:
+    """A number as its digits, in a shape that no FHIR element has, so that 7 differs from "7"."""
+    return ["number", digits]
+
+
+def _without_versions(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(name, _without_versions(inner)) for name, inner in value.items()}
+    return [_without_versions(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _plain(name: str, value: Any) -> Any:
+    is_reference = name == "reference" and isinstance(value, str)
+    return _HISTORY.sub("", value) if is_reference else value
