@@ -1,0 +1,62 @@
+"""How a synthetic patient is written: the choices that real senders differ in, drawn once per patient."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+Route = Literal["mcode", "codex", "surgical"]
+CodeSet = Literal["A", "B"]
+DoseUnit = Literal["cGy", "Gy"]
+PainValue = Literal["integer", "quantity", "coded", "text"]
+PainLink = Literal["patient", "focus", "volume", "body-site", "part-of", "condition"]
+Prescribing = Literal["MedicationRequest", "MedicationStatement"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """The spellings to draw from, equally often; *vitals* is the number of irrelevant Observations added
+    to each patient, *noise* whether other treatments, laboratory values and course copies occur.
+    """
+
+    routes: tuple[Route, ...] = ("mcode", "codex", "surgical")
+    code_sets: tuple[CodeSet, ...] = ("A", "B")
+    dose_units: tuple[DoseUnit, ...] = ("cGy", "Gy")
+    pain_values: tuple[PainValue, ...] = ("integer", "quantity", "coded", "text")
+    pain_links: tuple[PainLink, ...] = ("patient", "focus", "volume", "body-site", "part-of", "condition")
+    prescribing: tuple[Prescribing, ...] = ("MedicationRequest", "MedicationStatement")
+    noise: bool = True
+    vitals: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """One patient's draw: what the one hospital that treated them sends."""
+
+    route: Route
+    code_set: int
+    dose_unit: DoseUnit
+    pain_value: PainValue
+    pain_link: PainLink
+    prescribing: Prescribing
+    mrn_system: str
+    clock: str | None
+
+
+# Record numbers live under an example domain or the arc of OIDs kept for examples (2.999).
+_MRN_SYSTEMS = ("http://example.org/mrn", "urn:oid:2.999.2008.35.292")
+# None writes plain dates; midnight's neighbours show that the day is the one written (decisions.md 7).
+_CLOCKS = (None, "T09:30:00-05:00", "T23:45:00-05:00", "T08:05:00Z", "T14:10:30.500+02:00")
+
+
+def draw_style(rng: Random, shapes: Shapes) -> Style:
+    """One spelling of everything, drawn from *shapes*."""
+    return Style(
+        route=rng.choice(shapes.routes),
+        code_set="AB".index(rng.choice(shapes.code_sets)),
+        dose_unit=rng.choice(shapes.dose_units),
+        pain_value=rng.choice(shapes.pain_values),
+        pain_link=rng.choice(shapes.pain_links),
+        prescribing=rng.choice(shapes.prescribing),
+        mrn_system=rng.choice(_MRN_SYSTEMS),
+        clock=rng.choice(_CLOCKS),
+    )
