@@ -160,6 +160,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     *category* is CR, PR, PP, IR or NE under ICPRE, CR, PR, STABLE, PROG or NE under a threshold rule.
     *reason* says why NE; *arm* which arm of the rule fired. *days* counts from t0 to *assessed_on*.
+    *link* is the weakest rung that linked its scores to the lesion, *omed_table* the conversion table.
     """
 
     study: str
@@ -179,6 +180,8 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     assessed_on: date | None = None
     days: int | None = None
     sources: tuple[str, ...] = ()
+    link: Rung | None = None
+    omed_table: str | None = None
 
 
 class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
