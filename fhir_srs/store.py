@@ -53,7 +53,7 @@ create table quarantine (
 create table outbox (
   server integer not null references server, key text not null, id text not null,
   grp text not null default '', desired_sha text not null,
-  stored_sha text, base_version text, provenance_sha text,
+  provenance_sha text, confirmed_sha text, confirmed_provenance text, stored_sha text, base_version text,
   state text not null check (state in
     ('PENDING','UNKNOWN','CONFIRMED','FAILED','CONFLICT','EXTERNALLY_DELETED')),
   attempts integer not null default 0, next_at text, seen_version text, retracted integer not null default 0,
@@ -91,19 +91,30 @@ class Cursor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the outbox: what we mean to have on the server under *key*, and what is known of it."""
+    """
+    One line of the outbox: what we mean to have on the server under *key* (`Observation/srs-...`).
+
+    *desired_sha* and *provenance_sha* are what is meant, *confirmed_sha* and *confirmed_provenance* what was
+    last seen to be stored, *stored_sha* the server's own copy of that. *base_version* is the version that
+    the copy had before a pending write, or has after a confirmed one.
+    """
 
     key: str
     id: str
     group: str = ""
     desired_sha: str
+    provenance_sha: str | None = None
+    confirmed_sha: str | None = None
+    confirmed_provenance: str | None = None
     stored_sha: str | None = None
     base_version: str | None = None
-    provenance_sha: str | None = None
     state: OutboxState
     attempts: int = 0
     seen_version: str | None = None
     retracted: bool = False
+
+
+_OUTBOX = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
 
 
 @contextmanager
@@ -358,8 +369,7 @@ class Store:
     def outbox(self) -> dict[str, Sent]:
         """Everything that we mean to have on the server, by key."""
         rows = self._all(
-            "select key, id, grp, desired_sha, stored_sha, base_version, provenance_sha, state, attempts,"
-            " seen_version, retracted from outbox where server = ? order by key",
+            f"select {_OUTBOX} from outbox where server = ? order by key",  # noqa: S608 - our own columns
             self._server,
         )
         names = Sent.__struct_fields__
@@ -371,9 +381,8 @@ class Store:
         """Put *lines* into the outbox, in one transaction; what was there under a key is replaced."""
         with self._transaction():
             self._db.executemany(
-                "insert or replace into outbox (server, key, id, grp, desired_sha, stored_sha, base_version,"
-                " provenance_sha, state, attempts, seen_version, retracted)"
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"insert or replace into outbox (server, {_OUTBOX})"  # noqa: S608 - our own columns
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(self._server, *msgspec.structs.astuple(line)) for line in lines],
             )
 

@@ -1,0 +1,273 @@
+"""Write: what was planned goes to the server, is read back, and only then counts as done.
+
+`PENDING` is committed before any request. A transaction holds whole units (an Observation with its
+Provenance); a refused one is halved down to the unit that is to blame. Where an answer is lost the server's
+copy decides, never a blind second try (`spec/reliability.md` section 2, I7 to I9, F39, F40).
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+
+from fhir_srs.errors import AccessRefused, Conflict, ServerRefused, TransportTransient
+from fhir_srs.fhir.answers import Copy, decipher_copies, decipher_copy, decipher_written
+from fhir_srs.fhir.client import FhirClient
+from fhir_srs.fhir.sansio import bundle_request, put_entry, read_entry, read_request
+from fhir_srs.progress import Report
+from fhir_srs.results.canonical import canonical_hash
+from fhir_srs.store import OutboxState, Sent, Store
+
+_ENTRIES = 50  # a transaction (section 2); bigger ones time out (H25)
+_READS = 100  # reads in one batch: hapi.md, rates
+_TRIES = 5  # F39
+_LOG = logging.getLogger("fhir_srs.write")
+
+Kind = Literal["create", "update", "retract"]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One unit to send. *version* is what the server's copy must still be; *provenance* goes with it."""
+
+    kind: Kind
+    reference: str
+    group: str
+    resource: bytes
+    version: str | None = None
+    provenance_reference: str | None = None
+    provenance: bytes | None = None
+
+    @property
+    def entries(self) -> int:
+        """How many entries of a transaction it takes."""
+        return 1 if self.provenance is None else 2
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one item."""
+
+    item: Item
+    state: OutboxState
+
+
+class Writer:
+    """
+    Sends items to the target server and keeps the outbox of *store* true.
+
+    *outbox* is what was known at the start of the run; its `stored_sha` tells our last copy from another's
+    edit. Raises AccessRefused (77) at once: nothing further would be let through either.
+    """
+
+    def __init__(
+        self,
+        client: FhirClient,
+        store: Store,
+        *,
+        outbox: Mapping[str, Sent],
+        report: Report,
+        stop: Callable[[], bool],
+    ) -> None:
+        self._client, self._store, self._report, self._stop = client, store, report, stop
+        self._known = dict(outbox)
+
+    def write(self, items: Sequence[Item]) -> list[Outcome]:
+        """The outcome of each of *items*, in their order; those not begun when asked to stop are left out."""
+        self._store.post(self._line(item, "PENDING") for item in items)
+        outcomes: list[Outcome] = []
+        for group in transactions(items):
+            if self._stop() or _hopeless(outcomes):
+                break
+            outcomes += self._send(group, tries=_TRIES)
+            self._report("write", len(outcomes), len(items))
+        return outcomes
+
+    def _send(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
+        try:
+            self._client.send_once(bundle_request("transaction", list(_entries(group))), _written(group))
+        except AccessRefused:
+            raise
+        except (Conflict, ServerRefused) as error:
+            if len(group) > 1:
+                return self._halves(group, tries=tries)
+            return [self._refused(group[0], error, tries=tries)]
+        except TransportTransient as error:
+            _LOG.warning("reading back: %s", error)
+            return self._read_back(group, tries=tries)
+        return [self._confirmed(item, copy) for item, copy in self._copies_of(group)]
+
+    def _halves(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
+        middle = len(group) // 2
+        return self._send(group[:middle], tries=tries) + self._send(group[middle:], tries=tries)
+
+    def _refused(self, item: Item, error: Exception, *, tries: int) -> Outcome:
+        if isinstance(error, ServerRefused):
+            _LOG.warning("refused: %s", error)
+            return self._settle(item, "FAILED")
+        return self._raced(item, tries=tries)
+
+    def _raced(self, item: Item, *, tries: int) -> Outcome:
+        """After 409 or 412: the copy there now decides (F39)."""
+        (_, copy), *_ = self._copies_of([item])
+        if arrived(item, copy):
+            return self._confirmed(item, copy)
+        mine = self._known.get(item.reference)
+        ours = copy.state == "absent" or (
+            copy.body is not None and mine is not None and canonical_hash(copy.body) == mine.stored_sha
+        )
+        if ours and tries > 1:
+            return self._send([msgspec.structs.replace(item, version=copy.version)], tries=tries - 1)[0]
+        return self._settle(item, "CONFLICT", copy)
+
+    def _read_back(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
+        """After a lost answer: what is stored is confirmed, what is not goes again, in halves (I9, H25)."""
+        self._store.post(self._line(item, "UNKNOWN") for item in group)
+        outcomes, missing = [], []
+        for item, copy in self._copies_of(group):
+            if arrived(item, copy):
+                outcomes.append(self._confirmed(item, copy))
+            elif copy.state == "absent" or copy.version == item.version:
+                missing.append(item)
+            else:
+                outcomes.append(self._settle(item, "CONFLICT", copy))
+        if missing and tries <= 1:
+            return outcomes + [self._settle(item, "FAILED") for item in missing]
+        for part in _parts(missing):
+            outcomes += self._send(part, tries=tries - 1)
+        return outcomes
+
+    def _confirmed(self, item: Item, copy: Copy) -> Outcome:
+        """CONFIRMED if the server holds what was sent (F40), with the hash of its copy."""
+        return self._settle(item, "CONFIRMED" if _is_stored(item, copy) else "FAILED", copy)
+
+    def _settle(self, item: Item, state: OutboxState, copy: Copy | None = None) -> Outcome:
+        line = self._line(item, state)
+        if state == "CONFIRMED" and copy is not None and copy.body is not None:
+            line = confirmed(line, copy.body, copy.version)
+        self._store.post([line])
+        return Outcome(item=item, state=state)
+
+    def _line(self, item: Item, state: OutboxState) -> Sent:
+        known = self._known.get(item.reference)
+        return Sent(
+            key=item.reference,
+            id=item.reference.partition("/")[2],
+            group=item.group,
+            desired_sha=canonical_hash(item.resource),
+            provenance_sha=canonical_hash(item.provenance) if item.provenance else None,
+            confirmed_sha=known.confirmed_sha if known else None,
+            confirmed_provenance=known.confirmed_provenance if known else None,
+            stored_sha=known.stored_sha if known else None,
+            base_version=item.version,
+            state=state,
+            attempts=(known.attempts if known else 0) + (state in {"UNKNOWN", "FAILED"}),
+            seen_version=known.seen_version if known else None,
+            retracted=item.kind == "retract",
+        )
+
+    def _copies_of(self, group: Sequence[Item]) -> list[tuple[Item, Copy]]:
+        copies = read_copies(self._client, [item.reference for item in group])
+        return [(item, copies[item.reference]) for item in group]
+
+
+def transactions(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """*items* in their order, in groups of at most 50 entries; a unit is never split."""
+    group: list[Item] = []
+    size = 0
+    for item in items:
+        if group and size + item.entries > _ENTRIES:
+            yield group
+            group, size = [], 0
+        group.append(item)
+        size += item.entries
+    if group:
+        yield group
+
+
+def _hopeless(outcomes: Sequence[Outcome]) -> bool:
+    """Whether going on is vain: a Device or Group that results refer to is missing, or nothing was taken."""
+    failed = [one for one in outcomes if one.state == "FAILED"]
+    base = any(not one.item.reference.startswith("Observation/") for one in failed)
+    return base or (bool(outcomes) and len(failed) == len(outcomes))
+
+
+def confirmed(line: Sent, body: bytes, version: str | None) -> Sent:
+    """*line* once the server was seen to hold what it means, as *body* in *version*."""
+    return msgspec.structs.replace(
+        line,
+        state="CONFIRMED",
+        confirmed_sha=line.desired_sha,
+        confirmed_provenance=line.provenance_sha,
+        stored_sha=canonical_hash(body),
+        base_version=version,
+        seen_version=version,
+    )
+
+
+def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    middle = (len(items) + 1) // 2
+    yield from (part for part in (items[:middle], items[middle:]) if part)
+
+
+def _entries(group: Iterable[Item]) -> Iterator[dict[str, Any]]:
+    for item in group:
+        yield put_entry(item.reference, item.resource, if_match=item.version)
+        if item.provenance is not None and item.provenance_reference is not None:
+            yield put_entry(item.provenance_reference, item.provenance)
+
+
+def _written(group: Sequence[Item]) -> Callable[[Any, str], object]:
+    entries = sum(item.entries for item in group)
+    return lambda answer, route: decipher_written(answer, route, entries)
+
+
+def read_copies(
+    client: FhirClient, references: Sequence[str], *, one_by_one: bool = False
+) -> dict[str, Copy]:
+    """
+    What the server has under each of *references*, by reads, never by a search: those may be stale.
+
+    In batches, or *one_by_one*, which a dry run does, since a batch is a POST to the base.
+    """
+    if one_by_one:
+        return {name: client.ask(read_request(*name.split("/", 1)), decipher_copy) for name in references}
+    copies: dict[str, Copy] = {}
+    for start in range(0, len(references), _READS):
+        names = references[start : start + _READS]
+        request = bundle_request("batch", [read_entry(name) for name in names])
+        found = client.ask(request, partial(decipher_copies, wanted=len(names)))
+        copies |= dict(zip(names, found, strict=True))
+    return copies
+
+
+# F40: a server that says 200 and kept something else is found out by these; the rest it may normalise.
+_CORE = ("resourceType", "subject", "code", "status", "dataAbsentReason")
+
+
+def _is_stored(item: Item, copy: Copy) -> bool:
+    """Whether *copy* is what *item* sent, as far as a server may not change it."""
+    if copy.body is None:
+        return False
+    if canonical_hash(copy.body) == canonical_hash(item.resource):
+        return True
+    return canonical_hash(_core(copy.body)) == canonical_hash(_core(item.resource))
+
+
+def arrived(item: Item, copy: Copy) -> bool:
+    """
+    Whether *copy* shows that a write of *item* with a lost answer was done.
+
+    Equal in full, or equal in meaning and no longer the version that was to be replaced: a component
+    alone may have changed.
+    """
+    if copy.body is not None and canonical_hash(copy.body) == canonical_hash(item.resource):
+        return True
+    return copy.version != item.version and _is_stored(item, copy)
+
+
+def _core(resource: bytes) -> bytes:
+    """The elements of *resource* that carry its meaning, as bytes that keep the digits of its numbers."""
+    content = msgspec.json.decode(resource, type=dict[str, msgspec.Raw])
+    kept = {name: raw for name, raw in content.items() if name in _CORE or name.startswith("value")}
+    return msgspec.json.encode(kept)
