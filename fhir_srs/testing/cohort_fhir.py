@@ -23,6 +23,7 @@ from fhir_srs.testing.cohort_records import (
     build_noise,
     build_pain,
     build_status,
+    build_vitals,
 )
 from fhir_srs.testing.cohort_shapes import Shapes, Style
 
@@ -51,10 +52,12 @@ def build_patient(
         *build_contact(patient_id, patient, rng),
     ]
     if shapes.noise:
-        resources.extend(build_noise(patient_id, first, shapes.vitals, rng))
+        resources.extend(build_noise(patient_id, first, rng))
         if rng.random() < 0.2:
             before = first - timedelta(days=rng.randrange(60, 400))
             resources.extend(other_treatments(patient_id, before, style, rng))
+    # Vitals come from a generator of their own, so that their number moves nothing else.
+    resources.extend(build_vitals(patient_id, first, shapes.vitals, Random(f"vitals:{patient_id}")))
     return [_marked(resource) for resource in resources]
 
 

@@ -171,8 +171,8 @@ def build_contact(patient_id: str, patient: LatentPatient, rng: Random) -> Itera
     }
 
 
-def build_noise(patient_id: str, start: date, vitals: int, rng: Random) -> Iterator[Json]:
-    """Observations of no interest: a haemoglobin, a blood pressure, and *vitals* more of the kind."""
+def build_noise(patient_id: str, start: date, rng: Random) -> Iterator[Json]:
+    """Observations of no interest: a haemoglobin and a blood pressure."""
     haemoglobin = concept(LOINC, "718-7", "Hemoglobin [Mass/volume] in Blood")
     yield {
         **_observation(f"{patient_id}-hb", patient_id, haemoglobin, _LABORATORY),
@@ -180,7 +180,11 @@ def build_noise(patient_id: str, start: date, vitals: int, rng: Random) -> Itera
         "valueQuantity": quantity(rng.randint(80, 150) / 10, "g/dL"),
     }
     yield _blood_pressure(f"{patient_id}-bp", patient_id, start, rng)
-    for number in range(vitals):
+
+
+def build_vitals(patient_id: str, start: date, count: int, rng: Random) -> Iterator[Json]:
+    """*count* vital signs of no interest, heart rates and blood pressures in turn: a server's usual ballast."""
+    for number in range(count):
         on = start + timedelta(days=number % 300)
         if number % 2:
             yield _blood_pressure(f"{patient_id}-bp-{number}", patient_id, on, rng)
