@@ -183,7 +183,7 @@ def build_noise(patient_id: str, start: date, rng: Random) -> Iterator[Json]:
 
 
 def build_vitals(patient_id: str, start: date, count: int, rng: Random) -> Iterator[Json]:
-    """*count* vital signs of no interest, heart rates and blood pressures in turn: a server's usual ballast."""
+    """*count* vital signs of no interest, heart rates and blood pressures in turn."""
     for number in range(count):
         on = start + timedelta(days=number % 300)
         if number % 2:

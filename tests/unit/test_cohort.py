@@ -18,6 +18,7 @@ from fhir_srs.testing.cohort import (
     MARKER_NAME,
     Cohort,
     Shapes,
+    TruthRow,
     random_cohort,
     ryu2008_cohort,
     truth_csv,
@@ -163,7 +164,7 @@ def test_every_latent_score_is_written_once_on_its_day() -> None:
 
 def test_a_score_without_site_stands_where_exactly_one_lesion_is_under_observation(drawn: Cohort) -> None:
     """`decisions.md` E3: from 28 days before its first fraction to the day before its retreatment."""
-    rows = {}
+    rows: dict[str, list[TruthRow]] = {}
     for row in drawn.truth:
         rows.setdefault(row.patient_identifier, []).append(row)
     bare = 0
@@ -240,7 +241,7 @@ def after(lesion: LatentLesion) -> list[tuple[int, int]]:
 
 
 def test_relief_and_relapse_of_random_courses_are_clear_cut(latent: list[LatentPatient]) -> None:
-    """Relief is a fall of 3 or to 0 and nothing before it of 2; relapse a rise of 3 and nothing before of 2."""
+    """Relief is a fall of 3 or to 0 and nothing before it of 2; relapse a rise of 3, none before of 2."""
     for lesion in (lesion for patient in latent for lesion in patient.lesions):
         before = [score.value for score in lesion.scores if score.on <= lesion.start]
         if not before or before[-1] == 0:
