@@ -62,20 +62,23 @@ def counts_row(mapped: Mapped) -> dict[str, Any]:
     }
 
 
-def estimates_json(
-    tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: date, mapped: Mapped
-) -> bytes:
+def estimates_rows(tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: object) -> dict[str, Any]:
     """
-    The estimates of all studies as one JSON object (design.md 4.2, decisions.md 33).
+    The estimates of all studies as one object (design.md 4.2, decisions.md 33).
 
     *tables* maps (study name, version) to its estimates. With one study there is also `study`.
     """
     studies = [{"name": name, "version": version} for name, version in tables]
     head = {"study": studies[0]["name"]} if len(studies) == 1 else {}
     rows = [estimate_row(estimate) for table in tables.values() for estimate in table]
-    return to_json(
-        head | {"studies": studies, "cutoff": cutoff, "estimates": rows, "counts": counts_row(mapped)}
-    )
+    return head | {"studies": studies, "cutoff": cutoff, "estimates": rows}
+
+
+def estimates_json(
+    tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: date, mapped: Mapped
+) -> bytes:
+    """The object of `endpoints --format json`: the estimates, and the counts of what went into them."""
+    return to_json(estimates_rows(tables, cutoff=cutoff) | {"counts": counts_row(mapped)})
 
 
 def estimates_csv(tables: Mapping[tuple[str, str], Sequence[Estimate]]) -> str:

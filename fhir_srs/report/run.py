@@ -1,0 +1,48 @@
+"""One sync run as a program and as a person read it (design.md section 4.4, `sync --json`)."""
+
+from typing import Any
+
+from fhir_srs.summary import RunSummary
+
+KEYS = (
+    "run",
+    "status",
+    "started",
+    "finished",
+    "pulled",
+    "refused",
+    "lesions",
+    "outcomes",
+    "planned",
+    "written",
+    "complete",
+    "watermarks",
+)
+
+
+def run_row(summary: RunSummary) -> dict[str, Any]:
+    """Return what `sync --json` prints of *summary*."""
+    return {key: getattr(summary, key) for key in KEYS}
+
+
+def run_text(summary: RunSummary) -> str:
+    """Return *summary* in a few lines: pulled, mapped, planned, written, and what is wrong if anything is."""
+    pulled = [(kind, one) for kind, one in summary.pulled.items() if one.new or one.changed or one.deleted]
+    planned, written = summary.planned, summary.written
+    mode = " (dry run: only reads were sent)" if summary.dry_run else ""
+    found = ", ".join(f"{kind} {one.new + one.changed:,}" for kind, one in pulled) or "nothing new"
+    lines = [
+        f"run {summary.run}: {summary.status}{mode}",
+        f"pulled: {found}",
+        f"mapped: {summary.lesions:,} lesions; derived: {summary.outcomes:,} outcomes; cutoff {summary.cutoff}",
+        f"planned: {planned.create:,} to create, {planned.update:,} to update, "
+        f"{planned.retract:,} to retract, {planned.unchanged:,} unchanged",
+        f"wrote: {written.created:,} created, {written.updated:,} updated, {written.retracted:,} retracted",
+    ]
+    if written.failed or written.conflict:
+        lines.append(f"not written: {written.failed:,} failed, {written.conflict:,} in conflict")
+    if summary.refused:
+        lines.append("refused: " + ", ".join(f"{reason} {n:,}" for reason, n in summary.refused.items()))
+    if summary.error:
+        lines.append(f"error: {summary.error}")
+    return "\n".join(lines)
