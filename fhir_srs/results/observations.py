@@ -1,0 +1,127 @@
+"""Outcomes as Observations: one for each lesion and window, lesion (or patient) and endpoint, and figure.
+
+Shapes: `spec/fhir-mapping.md` section 9; ids, references and status: `decisions.md` 2 to 6. The bytes are
+ours: fhir.resources only judges them (`gate`), since its round trip loses decimals.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fhir_srs.model import Estimate, Lesion, Patient, Response, Status, TimeToEvent
+from fhir_srs.results.figures import figure
+from fhir_srs.results.frame import Content, Frame
+from fhir_srs.results.resources import cohort, cohort_id, device, device_id, group_key
+from fhir_srs.results.target import OutcomesLike, ResultTarget, Unit
+from fhir_srs.results.terms import CATEGORIES, CAUSES, COMPETING, SETTLED, Terms, days, quantity
+
+NOT_YET_DUE = "not-yet-due"
+
+
+def build_results(
+    outcomes: OutcomesLike,
+    lesions: Sequence[Lesion],
+    patients: Sequence[Patient],
+    table: Sequence[Estimate],
+    target: ResultTarget,
+    program_version: str,
+    *,
+    recorded: datetime,
+) -> list[Unit]:
+    """
+    All that *target* should hold of *outcomes* and *table*: Device and Groups first, then Observations.
+
+    *recorded* is an aware moment for Provenance and leaves every id and hash as it is. What is
+    `not-yet-due` is not written; neither is a patient whom *target* does not know. In a total order that
+    depends on content alone.
+    """
+    frame = Frame(
+        outcomes.study,
+        target,
+        {lesion.lesion_id: lesion for lesion in lesions},
+        {patient.patient: patient for patient in patients},
+        recorded,
+    )
+    ours = [estimate for estimate in table if estimate.study in (None, frame.study.name)]
+    rows = [_response(frame, row) for row in outcomes.responses if row.reason != NOT_YET_DUE]
+    rows += [_time(frame, row) for row in outcomes.times if row.reason != NOT_YET_DUE]
+    rows += [figure(frame, estimate) for estimate in ours if estimate.reason != NOT_YET_DUE]
+    units = sorted((unit for unit in rows if unit is not None), key=lambda unit: unit.id)
+    return [*_supports(frame, ours, program_version), *units]
+
+
+def unresolved(outcomes: OutcomesLike, target: ResultTarget) -> list[str]:
+    """The patients of *outcomes* whom *target* does not know (`subject-unresolved`), sorted."""
+    if target.patients is None:
+        return []
+    rows = {row.patient for row in outcomes.responses} | {row.patient for row in outcomes.times}
+    return sorted(rows - target.patients.keys())
+
+
+def _supports(frame: Frame, table: Sequence[Estimate], version: str) -> list[Unit]:
+    """The Device and one Group for the cohort and for each part of it that has a figure."""
+    target, study = frame.target, frame.study
+    ours = Unit(type="Device", id=device_id(target), group="", resource=device(target, version))
+    names = sorted({estimate.group for estimate in table}, key=lambda name: name or "")
+    groups = [(cohort_id(study, name), cohort(target, study, name)) for name in names]
+    scope = group_key(study)
+    return [ours, *(Unit(type="Group", id=id_, group=scope, resource=one) for id_, one in groups)]
+
+
+def _response(frame: Frame, row: Response) -> Unit | None:
+    terms = frame.terms
+    parts = [
+        *_number(terms, "baseline-pain", row.baseline, "score", "{score}"),
+        *_number(terms, "pain", row.value, "score", "{score}"),
+        *_number(terms, "baseline-omed", row.omed_baseline, "mg/d", "mg/d"),
+        *_number(terms, "omed", row.omed, "mg/d", "mg/d"),
+        *_number(terms, "days", row.days, "days", "d"),
+        *terms.texts({"omed-table": row.omed_table, "link-rung": row.link, "rule-arm": row.arm}),
+        *terms.texts({"window": row.window, "variant": row.variant}),
+    ]
+    when = {"effectiveDateTime": row.assessed_on.isoformat()} if row.assessed_on else {}
+    status = "preliminary" if "status-preliminary" in row.flags else "final"
+    content = {"status": status, **when, **_category(terms, row), "component": parts}
+    return frame.row_unit(row, "lesion", "srs-pain-response", content)
+
+
+def _category(terms: Terms, row: Response) -> Content:
+    if row.category == "NE":
+        return {"dataAbsentReason": terms.absent(row.reason or "left-out")}
+    if row.category not in CATEGORIES:
+        return {"valueCodeableConcept": {"text": row.category}}
+    own = terms.coding("response", row.category, CATEGORIES[row.category])
+    return {"valueCodeableConcept": {"coding": [own]}}
+
+
+def _number(terms: Terms, name: str, value: object, unit: str, code: str) -> list[Content]:
+    return [] if value is None else [terms.part(name, quantity(value, unit, code))]
+
+
+def _time(frame: Frame, row: TimeToEvent) -> Unit | None:
+    terms = frame.terms
+    texts = terms.texts({"ended-by": row.description, "window": row.window, "variant": row.variant})
+    if row.days is None or row.status is None:
+        reason = row.reason or "left-out"
+        status = "final" if reason in SETTLED else "preliminary"
+        content: Content = {"status": status, "dataAbsentReason": terms.absent(reason), "component": texts}
+    else:
+        status = "preliminary" if row.status is Status.CENSORED else "final"
+        content = {"status": status, **_period(row), **days(row.days)}
+        content["component"] = [*_how_it_ended(terms, row), *texts]
+    return frame.row_unit(row, row.grain, "srs-time-to-event", content)
+
+
+def _how_it_ended(terms: Terms, row: TimeToEvent) -> list[Content]:
+    """The censoring flags: a time without them is unusable."""
+    cause = CAUSES.get(row.cause, "death") if row.status is Status.COMPETING else "none"
+    competing = {"coding": [terms.coding("competing-event", cause, COMPETING[cause])]}
+    return [
+        terms.part("event-observed", {"valueBoolean": row.status is Status.EVENT}),
+        terms.part("competing-event", {"valueCodeableConcept": competing}),
+    ]
+
+
+def _period(row: TimeToEvent) -> Content:
+    ends = {"start": row.origin, "end": row.until}
+    period = {name: day.isoformat() for name, day in ends.items() if day is not None}
+    return {"effectivePeriod": period} if period else {}
