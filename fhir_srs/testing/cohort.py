@@ -33,7 +33,7 @@ class TruthRow:
 
     patient_identifier: str
     levels: tuple[str, ...]
-    region: str
+    region: str | None
     start: date
     end: date
     dose_gy: Decimal

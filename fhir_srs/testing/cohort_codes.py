@@ -48,8 +48,10 @@ LEVEL_CODES: dict[str, tuple[str, str]] = {
     "S2": ("11808007", "11808007"),
 }
 LEVELS = tuple(LEVEL_CODES)
-REGION_CODES = {"cervical": "122494005", "thoracic": "122495006", "lumbar": "122496007", "sacral": "54735007"}
-METASTASIS_CODES = {
+REQUESTED_SNOMED = "http://hl7.org/fhir/us/mcode/CodeSystem/snomed-requested-cs"
+# By region; None is the vertebral column as a whole.
+METASTASIS_CODES: dict[str | None, str] = {
+    None: "94602001",
     "cervical": "94250008",
     "thoracic": "94274006",
     "lumbar": "94389000",

@@ -11,6 +11,7 @@ from fhir_srs.testing.cohort_codes import (
     CODEX,
     LEVEL_CODES,
     MCODE,
+    REQUESTED_SNOMED,
     SNOMED,
     SURGICAL_SRS,
     Json,
@@ -25,6 +26,10 @@ from fhir_srs.testing.cohort_shapes import Style
 _PTV, _GTV, _ORGAN_AT_RISK = "228793007", "228791009", "1162586008"
 _SPINAL_CORD, _FEMUR = "2748008", "71341001"
 _PALLIATIVE, _PHOTONS, _VMAT, _CONFORMAL = "363676003", "1156506007", "1156530009", "1162782007"
+# The course code of STU3 and later, and the temporary one of STU2 (fhir-mapping.md section 1.1).
+_COURSE = concept(SNOMED, "1217123003", "Radiotherapy course of treatment (regime/therapy)")
+_COURSE_STU2 = concept(REQUESTED_SNOMED, "USCRS-33529", "Radiotherapy Course of Treatment")
+_CATEGORIES = {"codex": "1287742003", "mcode-stu2": "108290001"}
 # An invented root under the arc of OIDs kept for examples.
 _UID_ROOT = "urn:oid:2.999.2008.35"
 
@@ -124,7 +129,8 @@ class _Writer:
 
     def _target(self, volume_id: str, lesion: LatentLesion, doses: list[Json]) -> str:
         """The target of *lesion*, written with its other volumes; their doses go into *doses*."""
-        label, location = self._label(lesion.levels), level_concept(lesion.levels[0], self.style)
+        label = self._label(lesion.levels)
+        location = level_concept(lesion.levels[0], self.style) if self.rng.random() < 0.9 else None
         target = self._volume(f"{volume_id}-ptv", _PTV, location, f"PTV_{label}")
         doses.append(self._dose(lesion.dose_cgy, lesion.fractions, target))
         if (
@@ -147,9 +153,12 @@ class _Writer:
         first, last = levels[0], levels[-1]
         if len(levels) == 1:
             return self.rng.choice((first, _tg263(first)))
-        return self.rng.choice((f"{first}-{last}", f"{first}-{last[1:]}", f"{first} to {last}"))
+        spelt = (f"{first}-{last}", f"{first} to {last}", f"{first}\u2013{last}")
+        short = (f"{first}-{last[1:]}",) if first[0] == last[0] else ()
+        return self.rng.choice(spelt + short)
 
-    def _volume(self, volume_id: str, role: str, location: Json, label: str) -> str:
+    def _volume(self, volume_id: str, role: str, location: Json | None, label: str) -> str:
+        """Write a volume; one without *location* is placed by its label alone."""
         base = CODEX + "codexrt-radiotherapy-volume" if self.style.route == "codex" else None
         identifier: list[Json] = [
             {"use": "usual", "system": "http://example.org/volume-label", "value": label}
@@ -164,7 +173,7 @@ class _Writer:
                 "meta": {"profile": [*([base] if base else []), f"{MCODE}mcode-radiotherapy-volume"]},
                 "identifier": identifier,
                 "morphology": concept(SNOMED, role),
-                "location": location,
+                **({} if location is None else {"location": location}),
                 "patient": {"reference": f"Patient/{self.patient}"},
             }
         )
@@ -189,12 +198,12 @@ class _Writer:
             ],
             "status": "completed",
             **self._category(),
-            "code": concept(SNOMED, "1217123003", "Radiotherapy course of treatment (regime/therapy)"),
+            "code": _COURSE_STU2 if self.style.route == "mcode-stu2" else _COURSE,
             "subject": {"reference": f"Patient/{self.patient}"},
             **self._performed(lesion, one_day=None),
             "reasonReference": [{"reference": each} for each in dict.fromkeys(c for _, c in group)],
         }
-        if len(group) == 1 and self.rng.random() < 0.5:
+        if len(group) == 1 and (self.style.route == "mcode-stu2" or self.rng.random() < 0.5):
             course["bodySite"] = [level_concept(level, self.style) for level in lesion.levels]
         return course
 
@@ -225,9 +234,8 @@ class _Writer:
         return [f"{CODEX}codexrt-{name}", *mcode] if self.style.route == "codex" else mcode
 
     def _category(self) -> Json:
-        if self.style.route != "codex":
-            return {}
-        return {"category": concept(SNOMED, "1287742003", "Radiotherapy (procedure)")}
+        code = _CATEGORIES.get(self.style.route)
+        return {} if code is None else {"category": concept(SNOMED, code)}
 
     def _dose(self, dose_cgy: int, fractions: int, volume: str | None) -> Json:
         """One entry of the dose list, in the sender's unit."""
@@ -272,7 +280,7 @@ def other_treatments(patient_id: str, on: date, style: Style, rng: Random) -> li
         "id": f"{patient_id}-femur",
         "extension": [_intent(), _technique(_CONFORMAL), writer._dose(800, 1, volume)],
         "status": "completed",
-        "code": concept(SNOMED, "1217123003", "Radiotherapy course of treatment (regime/therapy)"),
+        "code": _COURSE,
         "subject": {"reference": f"Patient/{patient_id}"},
         "performedPeriod": {"start": on.isoformat(), "end": on.isoformat()},
         "bodySite": [femur],

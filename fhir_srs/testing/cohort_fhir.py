@@ -24,6 +24,7 @@ from fhir_srs.testing.cohort_records import (
     build_pain,
     build_status,
     build_vitals,
+    build_void_pain,
 )
 from fhir_srs.testing.cohort_shapes import Shapes, Style
 
@@ -53,6 +54,8 @@ def build_patient(
     ]
     if shapes.noise:
         resources.extend(build_noise(patient_id, first, rng))
+        if rng.random() < 0.3:
+            resources.extend(build_void_pain(patient_id, courses.written, style, rng))
         if rng.random() < 0.2:
             before = first - timedelta(days=rng.randrange(60, 400))
             resources.extend(other_treatments(patient_id, before, style, rng))

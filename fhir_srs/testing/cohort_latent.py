@@ -62,9 +62,10 @@ class LatentLesion:
     before: int | None = None
 
     @property
-    def region(self) -> Region:
-        """The region of all levels: no lesion here crosses a junction."""
-        return _REGIONS[self.levels[0][0]]
+    def region(self) -> Region | None:
+        """The region of all levels; None for a lesion on both sides of a junction."""
+        (first, *others) = {_REGIONS[level[0]] for level in self.levels}
+        return None if others else first
 
     @property
     def last_score(self) -> date:
@@ -140,13 +141,13 @@ _PRIMARIES: tuple[tuple[str, str | None], ...] = (
 
 
 def draw_levels(rng: Random, count: int) -> list[tuple[str, ...]]:
-    """*count* targets of one to three levels, each within one region, with a free level between any two."""
+    """*count* targets of one to three neighbouring levels, with a free level between any two."""
     taken: set[int] = set()
     drawn: list[tuple[str, ...]] = []
     while len(drawn) < count:
         first = rng.choices(range(len(LEVELS)), _LEVEL_WEIGHTS)[0]
         size = rng.choices((1, 2, 3), (70, 22, 8))[0]
-        target = tuple(level for level in LEVELS[first : first + size] if level[0] == LEVELS[first][0])
+        target = LEVELS[first : first + size]
         span = range(first - 1, first + len(target) + 1)
         if taken.isdisjoint(span):
             taken.update(range(first, first + len(target)))

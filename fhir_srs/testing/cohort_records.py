@@ -20,9 +20,13 @@ from fhir_srs.testing.cohort_codes import (
 )
 from fhir_srs.testing.cohort_courses import Written, level_concept
 from fhir_srs.testing.cohort_latent import LatentPatient, Score
-from fhir_srs.testing.cohort_shapes import Style
+from fhir_srs.testing.cohort_shapes import PainCode, Style
 
-_PAIN = concept(LOINC, "72514-3", "Pain severity - 0-10 verbal numeric rating [Score] - Reported")
+_PAIN: dict[PainCode, Json] = {
+    "72514-3": concept(LOINC, "72514-3", "Pain severity - 0-10 verbal numeric rating [Score] - Reported"),
+    "38208-5": concept(LOINC, "38208-5", "Pain severity - Reported"),
+    "225908003": concept(SNOMED, "225908003", "Pain score (observable entity)"),
+}
 _SURVEY = [concept(f"{TERMINOLOGY}observation-category", "survey")]
 _VITAL = [concept(f"{TERMINOLOGY}observation-category", "vital-signs")]
 _LABORATORY = [concept(f"{TERMINOLOGY}observation-category", "laboratory")]
@@ -39,7 +43,9 @@ def build_pain(patient_id: str, written: Sequence[Written], style: Style, rng: R
             # With a clock on treatment and score, the later one would be day 0 of follow-up.
             clock = None if score.on in treated else style.clock
             yield {
-                **_observation(f"{patient_id}-pain-{number}-{visit}", patient_id, _PAIN, _SURVEY),
+                **_observation(
+                    f"{patient_id}-pain-{number}-{visit}", patient_id, _PAIN[style.pain_code], _SURVEY
+                ),
                 "effectiveDateTime": score.on.isoformat() + (clock or ""),
                 **_pain_value(score.value, style, rng),
                 **_site(item, score, written, style),
@@ -90,17 +96,40 @@ def _treated_again(item: Written, written: Sequence[Written], on: date) -> bool:
     )
 
 
+def build_void_pain(patient_id: str, written: Sequence[Written], style: Style, rng: Random) -> Iterator[Json]:
+    """Observations of pain that no rule may count: one that was not answered, one entered in error."""
+    item = rng.choice(written)
+    for number, score in enumerate(item.lesion.scores[:2], 1):
+        pain = {
+            **_observation(f"{patient_id}-void-{number}", patient_id, _PAIN[style.pain_code], _SURVEY),
+            "effectiveDateTime": score.on.isoformat(),
+            "bodySite": level_concept(item.lesion.levels[0], style),
+        }
+        if number == 1:
+            yield pain | {"dataAbsentReason": concept(f"{TERMINOLOGY}data-absent-reason", "asked-declined")}
+        else:
+            yield pain | {"status": "entered-in-error", "valueInteger": 10 - score.value}
+
+
 def build_medications(patient_id: str, patient: LatentPatient, style: Style) -> Iterator[Json]:
     """The opioids, and one other drug throughout: without any medication OMED would be unknown, not 0."""
     first = min(lesion.start for lesion in patient.lesions) - timedelta(days=45)
     until = patient.death or patient.last_contact
     spells = [(spell.ingredient, spell.mg_per_day, spell.start, spell.end) for spell in patient.opioids]
     for number, spell in enumerate([*spells, ("acetaminophen", 2000, first, until)], 1):
-        yield _medication(f"{patient_id}-drug-{number}", patient_id, spell, style)
+        drug_id = f"{patient_id}-drug-{number}"
+        drug = concept(RXNORM, RXNORM_CODES[spell[0]], spell[0])
+        if style.drug_resources:
+            yield {"resourceType": "Medication", "id": f"{drug_id}-product", "code": drug}
+            named: Json = {"medicationReference": {"reference": f"Medication/{drug_id}-product"}}
+        else:
+            named = {"medicationCodeableConcept": drug}
+        yield _prescription(drug_id, patient_id, spell, style) | named
 
 
-def _medication(drug_id: str, patient_id: str, spell: tuple[str, int, date, date], style: Style) -> Json:
-    ingredient, mg_per_day, start, end = spell
+def _prescription(drug_id: str, patient_id: str, spell: tuple[str, int, date, date], style: Style) -> Json:
+    """Half the daily dose twice a day, as an order or as a statement of what is taken."""
+    _, mg_per_day, start, end = spell
     period = {"start": start.isoformat(), "end": end.isoformat()}
     timing: Json = {"frequency": 2, "period": 1, "periodUnit": "d"}
     dosage: Json = {
@@ -112,7 +141,6 @@ def _medication(drug_id: str, patient_id: str, spell: tuple[str, int, date, date
         "resourceType": style.prescribing,
         "id": drug_id,
         "status": "completed",
-        "medicationCodeableConcept": concept(RXNORM, RXNORM_CODES[ingredient], ingredient),
         "subject": {"reference": f"Patient/{patient_id}"},
     }
     if style.prescribing == "MedicationStatement":
