@@ -1,0 +1,109 @@
+"""Code systems by name, and sets of codes with what each code means to us.
+
+A set maps (system, code) to a meaning: `vertebra` maps SNOMED CT 77435000 to `T8`. Sets come from
+`mappings/terminology/*.csv`, each line with its source; this module knows no file. Codes are compared
+exactly, never by prefix; a system is also known by its listed misspellings
+(`spec/fhir-mapping.md` section 7, `code-system-misspelt`).
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+import msgspec
+
+SNOMED = "http://snomed.info/sct"
+LOINC = "http://loinc.org"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+UCUM = "http://unitsofmeasure.org"
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+TG263 = "http://hl7.org/fhir/us/mcode/CodeSystem/tg263-cs"
+DICOM_UID = "urn:dicom:uid"
+IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
+NULL_FLAVOR = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
+ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+
+Pair: TypeAlias = tuple[str, str]
+
+
+class CodingLike(Protocol):
+    """A FHIR Coding, whatever class holds it."""
+
+    @property
+    def system(self) -> str | None:
+        """The code system's canonical address."""
+
+    @property
+    def code(self) -> str | None:
+        """The code in that system."""
+
+
+class ConceptLike(Protocol):
+    """A FHIR CodeableConcept, whatever class holds it."""
+
+    @property
+    def coding(self) -> Sequence[CodingLike]:
+        """Its codings: one meaning in several systems."""
+
+    @property
+    def text(self) -> str | None:
+        """What was written or shown."""
+
+
+class Found(NamedTuple):
+    """A code of a set: the canonical (system, code), its meaning, and whether the system was misspelt."""
+
+    code: Pair
+    meaning: str
+    misspelt: bool
+
+    @property
+    def token(self) -> str:
+        """`system|code`, as events write it."""
+        return "|".join(self.code)
+
+
+class Codes(msgspec.Struct, frozen=True):
+    """All sets by name, and *aliases*: misspelt system -> system."""
+
+    sets: Mapping[str, Mapping[Pair, str]] = {}
+    aliases: Mapping[str, str] = {}
+
+    def among(self, name: str) -> Mapping[Pair, str]:
+        """The set *name*; empty where no table has one."""
+        return self.sets.get(name, {})
+
+    def find(self, name: str, concept: ConceptLike | None) -> Found | None:
+        """The first coding of *concept* that is in the set *name*, or None. Any of several codings counts."""
+        if concept is None:
+            return None
+        among = self.sets.get(name)
+        if among:
+            for coding in concept.coding:
+                found = self._look_up(among, coding)
+                if found is not None:
+                    return found
+        return None
+
+    def find_all(self, name: str, concepts: Collection[ConceptLike]) -> Iterator[Found]:
+        """Every coding of *concepts* that is in the set *name*, in their order."""
+        among = self.among(name)
+        for concept in concepts:
+            for coding in concept.coding:
+                found = self._look_up(among, coding)
+                if found is not None:
+                    yield found
+
+    def find_coding(self, name: str, coding: CodingLike) -> Found | None:
+        """*coding* itself, if it is in the set *name*."""
+        return self._look_up(self.among(name), coding)
+
+    def _look_up(self, among: Mapping[Pair, str], coding: CodingLike) -> Found | None:
+        system, code = coding.system, coding.code
+        if system is None or code is None:
+            return None
+        meaning = among.get((system, code))
+        if meaning is not None:
+            return Found((system, code), meaning, False)
+        right = self.aliases.get(system)
+        meaning = among.get((right, code)) if right else None
+        return Found((right, code), meaning, True) if right and meaning is not None else None
