@@ -64,7 +64,7 @@ def estimate_at(steps: Steps, day: int, interval: Interval, level: float) -> Est
         return replace(base, status="not-estimable", reason=last, at_risk=int(steps.at_risk[-1]))
     j = int(np.searchsorted(steps.days, day, side="right")) - 1
     points = _started(steps.points, rises=steps.rises)
-    low, high = (float(limit[j + 1]) for limit in band(points, interval, level))
+    low, high = (float(limit[j + 1]) for limit in _limits(steps, points, interval, level))
     value = float(points.probability[j + 1])
     return _bounded(replace(base, value=value, at_risk=at_risk), low, high, _why(steps, value))
 
@@ -133,9 +133,16 @@ def _started(points: Points, *, rises: bool) -> Points:
     )
 
 
+def _limits(steps: Steps, points: Points, interval: Interval, level: float) -> Limits:
+    """The band; an incidence that has reached 1 has none, as a survival that has reached 0."""
+    low, high = band(points, interval, level)
+    done = steps.rises & (points.probability == 1)
+    return np.where(done, np.nan, low), np.where(done, np.nan, high)
+
+
 def _falling(steps: Steps, interval: Interval, level: float) -> tuple[Floats, Limits]:
     """The curve as one that falls from 1, with its limits; both are 1 until the first event."""
-    low, high = band(steps.points, interval, level)
+    low, high = _limits(steps, steps.points, interval, level)
     curve = steps.points.probability
     if steps.rises:
         curve, low, high = 1 - curve, 1 - high, 1 - low

@@ -1,0 +1,205 @@
+"""Estimators against numbers we did not make: statistics.md 12.4, Freireich 1963, lifelines, derivatives."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from fhir_srs.survival import aalen_johansen, follow_up, kaplan_meier, proportion
+
+# spec/statistics.md section 12.4, rows in order.
+PATIENT = [int(x) for x in "1 1 2 3 3 3 4 5 6 6 7 8 9 10 10 11 12 12 13 14".split()]
+DAYS = [int(x) for x in "3 5 5 2 8 11 5 9 12 12 7 14 4 8 16 20 0 9 18 11".split()]
+STATUS = [int(x) for x in "1 1 0 2 2 1 1 1 0 1 2 0 1 1 0 0 1 2 1 0".split()]
+Z = [int(x) for x in "3 1 2 5 4 6 2 1 3 4 6 2 5 3 1 2 6 4 2 3".split()]
+EVENT = [status == 1 for status in STATUS]
+
+# Freireich et al., Blood 1963;21:699: remission in weeks, + is censored.
+SIX_MP = "6 6 6 6+ 7 9+ 10 10+ 11+ 13 16 17+ 19+ 20+ 22 23 25+ 32+ 32+ 34+ 35+".split()
+PLACEBO = "1 1 2 2 3 4 4 5 5 8 8 8 8 11 11 12 12 15 17 22 23".split()
+
+
+def freireich(rows):
+    return [int(row.rstrip("+")) for row in rows], [not row.endswith("+") for row in rows]
+
+
+def on(curve, day):
+    return list(curve.days).index(day)
+
+
+def test_survival_and_both_standard_errors_of_the_worked_example():
+    curve = kaplan_meier(DAYS, EVENT, PATIENT)
+    j = on(curve, 9)
+    assert curve.survival[j] == pytest.approx(0.6095833333, abs=5e-11)
+    assert curve.greenwood[j] == pytest.approx(0.1175586848, abs=5e-11)
+    assert curve.std_error[j] == pytest.approx(0.1208319842, abs=5e-11)
+    assert (curve.n, curve.clusters, curve.at_risk[j]) == (20, 14, 10)
+
+
+@pytest.mark.parametrize(
+    ("preset", "low", "high"),
+    [
+        ("default", 0.296774, 0.817352),
+        ("ij_loglog", 0.337875, 0.797882),
+        ("greenwood_loglog", 0.345677, 0.794020),
+    ],
+)
+def test_intervals_of_the_worked_example(preset, low, high):
+    at = kaplan_meier(DAYS, EVENT, PATIENT).at(9, preset)
+    assert at.low == pytest.approx(low, abs=5e-7)
+    assert at.high == pytest.approx(high, abs=5e-7)
+    assert (at.n, at.clusters, at.events, at.at_risk, at.time_days) == (20, 14, 10, 10, 9)
+
+
+def test_median_of_the_worked_example_has_no_upper_limit():
+    median = kaplan_meier(DAYS, EVENT, PATIENT).quantile(0.5)
+    assert (median.value, median.low, median.high) == (12.0, 5.0, None)
+    assert (median.status, median.low_status, median.high_status) == ("estimated", "estimated", "not-reached")
+
+
+def test_incidences_of_the_worked_example():
+    cif = aalen_johansen(DAYS, STATUS, PATIENT)
+    alone = aalen_johansen(DAYS, STATUS)
+    j = on(cif, 9)
+    assert cif.incidence(1)[j] == pytest.approx(0.3576923077, abs=5e-11)
+    assert alone.std_error(1)[j] == pytest.approx(0.1088021321, abs=5e-11)
+    assert cif.std_error(1)[j] == pytest.approx(0.1187190352, abs=5e-11)
+    assert cif.incidence(2)[j] == pytest.approx(0.2115384615, abs=5e-11)
+    assert cif.std_error(2)[j] == pytest.approx(0.1006791845, abs=5e-11)
+    at = cif.at(9, cause=1)
+    assert (at.low, at.high) == (pytest.approx(0.120018, abs=5e-7), pytest.approx(0.607419, abs=5e-7))
+    assert (at.events, at.competing) == (10, 4)
+
+
+@pytest.mark.parametrize(
+    ("method", "low", "high"),
+    [
+        ("korn-graubard", 0.272619, 0.871627),
+        ("clopper-pearson", 0.360543, 0.808810),
+        # The spec prints .836737 for the upper limit: its own formula, deff and lower limit give .836777.
+        ("rao-scott-wilson", 0.305020, 0.836777),
+    ],
+)
+def test_proportion_of_the_worked_example(method, low, high):
+    share = proportion([z <= 3 for z in Z], PATIENT, method)
+    assert (share.numerator, share.denominator, share.value) == (12, 20, 0.6)
+    assert (share.low, share.high) == (pytest.approx(low, abs=5e-7), pytest.approx(high, abs=5e-7))
+
+
+@pytest.mark.parametrize(
+    ("week", "survival", "error"),
+    [
+        (6, 0.8571, 0.0764),
+        (7, 0.8067, 0.0869),
+        (10, 0.7529, 0.0963),
+        (13, 0.6902, 0.1068),
+        (16, 0.6275, 0.1141),
+        (22, 0.5378, 0.1282),
+        (23, 0.4482, 0.1346),
+    ],
+)
+def test_freireich_6_mp(week, survival, error):
+    curve = kaplan_meier(*freireich(SIX_MP))
+    j = on(curve, week)
+    assert curve.survival[j] == pytest.approx(survival, abs=5.1e-5)
+    assert curve.std_error[j] == pytest.approx(error, abs=5.1e-5)
+
+
+def test_freireich_medians():
+    assert kaplan_meier(*freireich(SIX_MP)).quantile(0.5).value == 23
+    assert kaplan_meier(*freireich(PLACEBO)).quantile(0.5).value == 8
+
+
+def drawn(seed, rows=60, patients=25, last=20):
+    generator = np.random.default_rng(seed)
+    days, status = generator.integers(0, last, rows), generator.integers(0, 3, rows)
+    return days, status, generator.integers(0, patients, rows)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_survival_greenwood_and_loglog_limits_equal_lifelines(seed):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its own dependencies', on import and in use
+        from lifelines import KaplanMeierFitter
+
+        days, status, _ = drawn(seed)
+        theirs = KaplanMeierFitter().fit(days, status == 1)
+    curve = kaplan_meier(days, status == 1)
+    assert curve.survival == pytest.approx(theirs.predict(curve.days).to_numpy(), abs=1e-12)
+    limits = theirs.confidence_interval_.loc[curve.days].to_numpy()
+    for day, (low, high) in zip(curve.days, limits, strict=True):
+        ours = curve.at(int(day), "greenwood_loglog")
+        if ours.low is not None and 0 < ours.value < 1:
+            assert (ours.low, ours.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
+
+
+def weighted_survival(days, failed, weights, until):
+    """Kaplan-Meier with case weights, written for nothing but to be differentiated."""
+    survival = 1.0
+    for day in sorted({int(d) for d in days if d <= until}):
+        at_risk = sum(w for d, w in zip(days, weights, strict=True) if d >= day)
+        events = sum(w for d, f, w in zip(days, failed, weights, strict=True) if d == day and f)
+        survival = survival * (1 - events / at_risk)
+    return survival
+
+
+def weighted_incidence(days, status, weights, until, cause):
+    """Aalen-Johansen with case weights, likewise."""
+    total = 0.0
+    for day in sorted({int(d) for d in days if d <= until}):
+        at_risk = sum(w for d, w in zip(days, weights, strict=True) if d >= day)
+        events = sum(w for d, s, w in zip(days, status, weights, strict=True) if d == day and s == cause)
+        total = total + weighted_survival(days, status > 0, weights, day - 1) * events / at_risk
+    return total
+
+
+def clustered_error(estimate, rows, patient):
+    """The infinitesimal jackknife by the complex step in one case weight at a time."""
+    totals = {}
+    for row in range(rows):
+        weights = np.ones(rows, dtype=complex)
+        weights[row] += 1e-30j
+        totals[patient[row]] = totals.get(patient[row], 0.0) + estimate(weights).imag / 1e-30
+    return np.sqrt(sum(total**2 for total in totals.values()))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("clustered", [True, False])
+def test_standard_errors_are_the_derivatives_in_the_case_weights(seed, clustered):
+    days, status, patient = drawn(seed, rows=18, patients=7, last=9)
+    rows, ids = len(days), patient if clustered else np.arange(len(days))
+    curve, cif = kaplan_meier(days, status == 1, ids), aalen_johansen(days, status, ids)
+    for j in range(1, len(curve.days) - 1):
+        day = curve.days[j]
+        by_weights = clustered_error(lambda w, d=day: weighted_survival(days, status == 1, w, d), rows, ids)
+        assert curve.std_error[j] == pytest.approx(by_weights, abs=1e-10)
+        for cause in (1, 2):
+            by_weights = clustered_error(
+                lambda w, d=day, c=cause: weighted_incidence(days, status, w, d, c), rows, ids
+            )
+            assert cif.std_error(cause)[j] == pytest.approx(by_weights, abs=1e-10)
+
+
+def test_the_variance_tends_to_that_of_the_delete_one_patient_jackknife():
+    ratios = []
+    for copies in (1, 8, 32):
+        days, status = np.tile(DAYS, copies), np.tile(STATUS, copies)
+        patient = np.concatenate([np.array(PATIENT) + 100 * copy for copy in range(copies)])
+        cif = aalen_johansen(days, status, patient)
+        left_out = []
+        for one in range(1, 15):  # copies of a patient are alike: one of each stands for all
+            keep = patient != one
+            left_out.append(aalen_johansen(days[keep], status[keep], patient[keep]).at(9).value)
+        clusters = 14 * copies
+        jackknife = np.sqrt(copies * np.sum((np.array(left_out) - cif.at(9).value) ** 2))
+        ratios.append(abs(jackknife * (clusters - 1) / clusters / cif.std_error(1)[on(cif, 9)] - 1))
+    assert ratios[0] > ratios[1] > ratios[2]
+    assert ratios[2] < 0.005
+
+
+def test_follow_up_is_the_curve_of_the_censorings():
+    days, died = [10, 20, 30, 40, 50], [True, False, True, False, False]
+    swapped = kaplan_meier(days, [not one for one in died])
+    reverse = follow_up(days, died)
+    assert list(reverse.survival) == list(swapped.survival)
+    assert reverse.quantile(0.5).value == 40
