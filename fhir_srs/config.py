@@ -57,7 +57,7 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class _Access(_Section):
+class Access(_Section):
     """How to reach one server."""
 
     auth: Literal["none", "token"] = "none"
@@ -67,19 +67,19 @@ class _Access(_Section):
     ca_file: Path | None = None
 
     @model_validator(mode="after")
-    def _token(self) -> "_Access":
+    def _token(self) -> "Access":
         if (self.auth == "token") != (self.token_file is not None):
             raise ValueError("auth = 'token' and token_file belong together")
         return self
 
 
-class Source(_Access):
+class Source(Access):
     """The server that is read."""
 
     base_url: BaseUrl
 
 
-class Target(_Access):
+class Target(Access):
     """The server that gets the results; without *base_url* the source, reached as the source is.
 
     *canonical_base* is the root of our identifiers and codes; *references* and *synthetic* are explained in

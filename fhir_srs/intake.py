@@ -15,6 +15,10 @@ from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import instant, relative
 from fhir_srs.store import Refused, Row
 
+# mCODE STU4, RadiotherapyCourseSummary
+DOSE_EXTENSION = (
+    "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-radiotherapy-dose-delivered-to-volume"
+)
 _DECODER: msgspec.json.Decoder[r4.Known] = msgspec.json.Decoder(r4.Known)
 _ENCODER = msgspec.json.Encoder()
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -31,11 +35,17 @@ class _Head(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
-    """How to judge a resource: our server's *base*, the cohort's *codes*, the system of our own results."""
+    """
+    How to judge a resource: our server's *base*, the cohort's codes, the systems of our own results.
+
+    A Procedure with one of *codes* makes its patient one of the cohort; with one of *generic* only if it
+    carries a delivered dose (`spec/fhir-mapping.md` section 1.3).
+    """
 
     base: str
     codes: frozenset[tuple[str, str]]
-    echo: str
+    generic: frozenset[tuple[str, str]] = frozenset()
+    echoes: frozenset[str] = frozenset()
 
     def name(self, body: bytes) -> str:
         """`Type/id` of a resource, as far as it can be read: what pages are counted by."""
@@ -101,7 +111,7 @@ def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: 
         if isinstance(resource, str) or not resource.id:
             path = resource if isinstance(resource, str) else "id"
             refused.append(_refused(head, path))
-        elif _is_ours(resource, intake.echo):
+        elif _is_ours(resource, intake.echoes):
             echoes[resource.id] = resource.meta.version_id if resource.meta else None
         else:
             kept.append(_keep(intake, resource))
@@ -139,10 +149,10 @@ def _unnamed(resource_type: str, place: str) -> Refused:
     return Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
 
 
-def _is_ours(resource: r4.Known, system: str) -> bool:
+def _is_ours(resource: r4.Known, systems: Collection[str]) -> bool:
     """Known by our identifier system, not by a tag: tags can be changed without a version (I14, H13)."""
     found = resource.identifier
-    return isinstance(found, tuple) and any(one.system == system for one in found)
+    return isinstance(found, tuple) and any(one.system in systems for one in found)
 
 
 def _keep(intake: Intake, resource: r4.Known) -> _Kept:
@@ -150,7 +160,7 @@ def _keep(intake: Intake, resource: r4.Known) -> _Kept:
     return _Kept(
         row=_row(resource),
         patient=patient,
-        newcomer=patient if _makes_cohort(resource, intake.codes) else None,
+        newcomer=patient if _makes_cohort(intake, resource) else None,
     )
 
 
@@ -161,10 +171,12 @@ def _patient(resource: r4.Known, base: str) -> str | None:
     return relative(subject.reference, base=base) if subject else None
 
 
-def _makes_cohort(resource: r4.Known, codes: Collection[tuple[str, str]]) -> bool:
+def _makes_cohort(intake: Intake, resource: r4.Known) -> bool:
     if not isinstance(resource, r4.Procedure) or resource.code is None:
         return False
-    return any((one.system or "", one.code or "") in codes for one in resource.code.coding)
+    codes = {(one.system or "", one.code or "") for one in resource.code.coding}
+    with_dose = any(one.url == DOSE_EXTENSION for one in resource.extension)
+    return bool(codes & intake.codes) or (with_dose and bool(codes & intake.generic))
 
 
 def _row(resource: r4.Known) -> Row:

@@ -6,7 +6,7 @@ what cannot be proven makes the run incomplete (`spec/reliability.md` section 2,
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -82,19 +82,18 @@ class Counts(msgspec.Struct):
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
-    """What a complete pull says: the server's time at its start, and what it found by type."""
+    """What a complete pull says: the server's time at its start, and up to when everything is here."""
 
     started: datetime
     watermark: str
-    found: Mapping[str, Counts]
 
 
 class Pull:
     """
     One run's pull from one server into one store.
 
-    *codes* (system, code) are those of the Procedures that make a patient one of the cohort; *echo* is the
-    identifier system of our own results. *stop* is asked between pages; *now* is for stamps only.
+    *intake* says who belongs to the cohort and what is our own. *stop* is asked between pages; *now* is for
+    stamps only.
     """
 
     def __init__(
@@ -103,8 +102,7 @@ class Pull:
         store: Store,
         *,
         run: str,
-        codes: Collection[tuple[str, str]],
-        echo: str,
+        intake: Intake,
         count: int,
         overlap: timedelta,
         lag: timedelta,
@@ -114,16 +112,16 @@ class Pull:
     ) -> None:
         self._client, self._store = client, store
         self._run, self._count, self._overlap, self._lag = run, count, overlap, lag
-        self._codes = codes
+        self._codes = sorted(intake.codes | intake.generic)
         # Other codes, another cohort: it is then searched for again.
-        self._mode = f"cohort {content_id(*sorted(codes))}"
-        self._intake = Intake(base=client.base, codes=frozenset(codes), echo=echo)
+        self._mode = f"cohort {content_id(*self._codes)}"
+        self._intake = intake
         self._report, self._stop, self._now = report, stop, now
         self._number = 0
         self._moments: list[datetime] = []
         self._types: tuple[str, ...] = ()
         self._cohort: set[str] = set()
-        self._found: dict[str, Counts] = {}
+        self.found: dict[str, Counts] = {}
 
     def capabilities(self) -> dict[str, Any]:
         """
@@ -188,10 +186,10 @@ class Pull:
         watermark = self._watermark()
         seconds = int(self._lag.total_seconds())
         self._store.advance(watermark, types=self._types, lag=seconds, mode=self._mode)
-        return Pulled(started=min(self._moments), watermark=watermark, found=self._found)
+        return Pulled(started=min(self._moments), watermark=watermark)
 
     def _find_cohort(self) -> None:
-        for codes in code_lists(sorted(self._codes)):
+        for codes in code_lists(self._codes):
             search = Search(type="Procedure", filters=(("code", codes),), count=self._count)
             self._walk(search, lambda taken: taken.of_cohort())
 
@@ -327,7 +325,7 @@ class Pull:
             self._moments.append(moment)
 
     def _tally(self, name: str, changes: Iterable[Change]) -> None:
-        counts = self._found.setdefault(name, Counts())
+        counts = self.found.setdefault(name, Counts())
         for change in changes:
             counts.new += change == "new"
             counts.changed += change == "changed"
@@ -349,11 +347,10 @@ def searchable(statement: Mapping[str, Any]) -> frozenset[str]:
     return _with_interaction(statement, "search-type")
 
 
-def creatable(statement: Mapping[str, Any]) -> frozenset[str]:
-    """The types that a client may create under ids of its own (updateCreate)."""
-    resources = {one["type"]: one for one in _resources(statement)}
-    updatable = _with_interaction(statement, "update")
-    return frozenset(name for name in updatable if resources[name].get("updateCreate") is True)
+def writable(statement: Mapping[str, Any]) -> frozenset[str]:
+    """The types that a client may put under ids of its own: `update`, and `updateCreate` not denied."""
+    denied = {one["type"] for one in _resources(statement) if one.get("updateCreate") is False}
+    return _with_interaction(statement, "update") - denied
 
 
 def _with_interaction(statement: Mapping[str, Any], wanted: str) -> frozenset[str]:

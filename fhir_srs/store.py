@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -50,6 +50,9 @@ create table quarantine (
   server integer not null references server, type text not null, id text not null, version text not null,
   reason text not null, path text, first_seen text not null, attempts integer not null default 1,
   primary key (server, type, id));
+create table definition (
+  server integer not null references server, name text not null, sha text not null,
+  primary key (server, name)) without rowid;
 create table outbox (
   server integer not null references server, key text not null, id text not null,
   grp text not null default '', desired_sha text not null,
@@ -208,7 +211,7 @@ class Store:
             found: tuple[int, ...] = self._db.execute(query, values).fetchone()
         return found
 
-    def _all(self, query: str, *values: object) -> list[tuple[str, ...]]:
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with local_errors():
             return self._db.execute(query, values).fetchall()
 
@@ -244,6 +247,17 @@ class Store:
                 " lag = excluded.lag, mode = excluded.mode",
                 [(self._server, name, watermark, lag, mode) for name in types],
             )
+
+    # Definitions: what a study version or the site profile was when it was last used.
+
+    def definitions(self) -> dict[str, str]:
+        """The hash of each definition, by its name."""
+        return dict(self._all("select name, sha from definition where server = ?", self._server))
+
+    def define(self, name: str, sha: str) -> None:
+        """Note that the definition *name* now has the hash *sha*."""
+        with self._transaction():
+            self._db.execute("insert or replace into definition values (?, ?, ?)", (self._server, name, sha))
 
     # The cohort.
 

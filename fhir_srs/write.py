@@ -266,6 +266,20 @@ def arrived(item: Item, copy: Copy) -> bool:
     return copy.version != item.version and _is_stored(item, copy)
 
 
+def landed(line: Sent, copy: Copy, meant: bytes | None) -> bool:
+    """
+    Whether *copy* shows that the pending write of *line* was done before the last run ended.
+
+    *meant* is what it would have sent, where this run wants the same; where it does not, a new version is
+    taken for ours.
+    """
+    if copy.body is None or copy.version == line.base_version:
+        return copy.body is not None and canonical_hash(copy.body) == line.desired_sha
+    if meant is None or canonical_hash(copy.body) == line.desired_sha:
+        return True
+    return canonical_hash(_core(copy.body)) == canonical_hash(_core(meant))
+
+
 def _core(resource: bytes) -> bytes:
     """The elements of *resource* that carry its meaning, as bytes that keep the digits of its numbers."""
     content = msgspec.json.decode(resource, type=dict[str, msgspec.Raw])

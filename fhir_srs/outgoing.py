@@ -1,0 +1,143 @@
+"""From wanted results to what is sent: the server's copies, what the outbox knows of them, the plan, items.
+
+A line of the outbox that was pending when the last run ended is settled by the server's copy before
+anything is planned (`spec/reliability.md` section 2, I8, I9).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from fhir_srs.fhir.answers import Copy
+from fhir_srs.fhir.client import FhirClient
+from fhir_srs.results.canonical import canonical_hash
+from fhir_srs.results.plan import Action, Plan, Present, Written
+from fhir_srs.results.target import ResultTarget, Unit, UnitType
+from fhir_srs.results.withdrawal import withdrawn
+from fhir_srs.store import Sent
+from fhir_srs.write import Item, Kind, confirmed, landed, read_copies
+
+_NO_SOURCE = "the sources no longer support this result"
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """What plan and write need to know of the server: its copies, and the outbox with nothing pending."""
+
+    copies: Mapping[str, Copy]
+    present: Mapping[str, Present]
+    written: Mapping[str, Written]
+    outbox: Mapping[str, Sent]
+    settled: tuple[Sent, ...]
+
+
+def look(
+    client: FhirClient,
+    outbox: Mapping[str, Sent],
+    wanted: Sequence[Unit],
+    *,
+    groups: Collection[str],
+    one_by_one: bool,
+) -> Known:
+    """
+    Read the server's copy of everything wanted, and of everything in *groups* that was ever written.
+
+    With *one_by_one* only GET is used (a dry run).
+    """
+    units = {unit.reference: unit for unit in wanted}
+    scope = {key: line for key, line in outbox.items() if line.group in groups or key in units}
+    copies = read_copies(client, sorted(units.keys() | scope.keys()), one_by_one=one_by_one)
+    settled = {key: _settled(line, copies[key], units.get(key)) for key, line in scope.items()}
+    new = [key for key, copy in copies.items() if copy.body and key not in settled and key in units]
+    provenances = _provenances(client, [units[key] for key in new], one_by_one=one_by_one)
+    return Known(
+        copies=copies,
+        present=dict(_present(copies, provenances)),
+        written={key: _written(line) for key, line in settled.items() if line.confirmed_sha},
+        outbox={**outbox, **settled},
+        settled=tuple(line for key, line in settled.items() if line != outbox[key]),
+    )
+
+
+def _settled(line: Sent, copy: Copy, unit: Unit | None) -> Sent:
+    """*line* as it must be, given *copy*: done, or not done."""
+    if copy.body is None and line.confirmed_sha:
+        return msgspec.structs.replace(line, confirmed_sha=None, confirmed_provenance=None, stored_sha=None)
+    if line.state not in {"PENDING", "UNKNOWN"} or copy.body is None:
+        return line
+    meant = unit.resource if unit and canonical_hash(unit.resource) == line.desired_sha else None
+    if landed(line, copy, meant):
+        return confirmed(line, copy.body, copy.version)
+    return msgspec.structs.replace(line, retracted=False)
+
+
+def _written(line: Sent) -> Written:
+    kind: UnitType = "Observation"
+    for name in ("Device", "Group"):
+        kind = name if line.key.startswith(f"{name}/") else kind
+    return Written(
+        type=kind,
+        desired_sha=line.confirmed_sha or "",
+        stored_sha=line.stored_sha,
+        provenance_sha=line.confirmed_provenance,
+        retracted=line.retracted,
+    )
+
+
+def _provenances(client: FhirClient, units: Sequence[Unit], *, one_by_one: bool) -> dict[str, str]:
+    """The hash of the server's Provenance of each of *units*, by the unit's reference."""
+    names = {unit.reference: f"Provenance/{unit.provenance_id}" for unit in units if unit.provenance_id}
+    copies = read_copies(client, list(names.values()), one_by_one=one_by_one)
+    found = ((key, copies[name].body) for key, name in names.items())
+    return {key: canonical_hash(body) for key, body in found if body is not None}
+
+
+def _present(copies: Mapping[str, Copy], provenances: Mapping[str, str]) -> Iterator[tuple[str, Present]]:
+    for key, copy in copies.items():
+        if copy.state == "deleted":
+            yield key, Present(gone=True)
+        elif copy.body is not None:
+            sha = canonical_hash(copy.body)
+            yield key, Present(version=copy.version, sha=sha, provenance_sha=provenances.get(key))
+
+
+def items(
+    plan: Plan,
+    known: Known,
+    *,
+    target: ResultTarget,
+    recorded: datetime,
+    keep: bool,
+) -> Iterator[Item]:
+    """
+    What to send for *plan*, in its order. With *keep* nothing is withdrawn.
+
+    *recorded* is an aware moment for the Provenance of a withdrawal.
+    """
+    for action in plan.actions:
+        if action.kind in {"create", "update"} and action.unit is not None:
+            yield item(action, action.unit)
+        elif action.kind == "retract" and not keep:
+            line, copy = known.outbox[action.reference], known.copies[action.reference]
+            if copy.body is not None:
+                unit = withdrawn(copy.body, line.group, target, reason=_NO_SOURCE, recorded=recorded)
+                yield item(action, unit)
+
+
+def item(action: Action, unit: Unit) -> Item:
+    """*unit* as it is sent for *action*."""
+    kinds: dict[str, Kind] = {"create": "create", "update": "update", "retract": "retract"}
+    return Item(
+        kind=kinds[action.kind],
+        reference=unit.reference,
+        group=unit.group,
+        resource=unit.resource,
+        version=action.version,
+        provenance_reference=f"Provenance/{unit.provenance_id}" if unit.provenance_id else None,
+        provenance=unit.provenance,
+    )
+
+
+def distinct(units: Iterable[Unit]) -> list[Unit]:
+    """*units*, each reference once: studies share the Device."""
+    return list({unit.reference: unit for unit in units}.values())

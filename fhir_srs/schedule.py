@@ -1,0 +1,109 @@
+"""One run, or one every so often: jitter, one run at a time, an orderly end on a signal.
+
+The state folder's lock is taken by each run, not here: a timer of the system and `--every` may coexist.
+"""
+
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import msgspec
+
+from fhir_srs.config import Settings, parse_duration
+from fhir_srs.errors import UsageError
+from fhir_srs.progress import Report, silent
+from fhir_srs.summary import RunSummary
+from fhir_srs.sync import run_sync
+
+# Up to a tenth of the interval: many sites on the same quarter of an hour would meet at one server.
+_JITTER = 0.1
+
+
+class Ending:
+    """Whether a signal asked us to end. The first is heeded between two pages, the second at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self.signal: int | None = None
+
+    def asked(self) -> bool:
+        """Whether to end as soon as the page at hand is stored."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for *seconds* or until asked to end; whether it was asked."""
+        return self._event.wait(seconds)
+
+    def heed(self, number: int, _frame: FrameType | None) -> None:
+        """Note the signal; from the second on the default action ends the process."""
+        self.signal = number
+        self._event.set()
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def ending() -> Iterator[Ending]:
+    """Give an `Ending` that heeds SIGINT and SIGTERM while the block runs, if this is the main thread."""
+    end = Ending()
+    if threading.current_thread() is not threading.main_thread():
+        yield end
+        return
+    before = {number: signal.signal(number, end.heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield end
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
+
+
+def once(
+    settings: Settings, *, dry_run: bool = False, full: bool = False, report: Report = silent
+) -> RunSummary:
+    """The summary of one run; ended by a signal, its exit code is 130 or 143."""
+    with ending() as end:
+        summary = run_sync(settings, dry_run=dry_run, full=full, report=report, stop=end.asked)
+        return _with_signal(summary, end)
+
+
+def every_so_often(
+    settings: Settings,
+    every: str,
+    *,
+    report: Report = silent,
+    clock: Callable[[], float] = time.monotonic,
+    uniform: Callable[[], float] = random.random,
+) -> Iterator[RunSummary]:
+    """
+    The summary of each run, until a signal ends it; *every* is a duration such as `15m`.
+
+    Runs start *every* apart by the monotonic *clock*; after missed starts there is one, not several.
+    A run that finds the folder locked, or the server down, is followed by the next all the same.
+    """
+    interval = _interval(every)
+    with ending() as end:
+        while not end.asked():
+            began = clock()
+            yield _with_signal(run_sync(settings, report=report, stop=end.asked), end)
+            pause = max(interval - (clock() - began), 0.0) + uniform() * interval * _JITTER
+            end.wait(pause)
+
+
+def _with_signal(summary: RunSummary, end: Ending) -> RunSummary:
+    """*summary* with 130 or 143 where a signal cut the run short (reliability.md section 8)."""
+    if summary.status != "stopped" or end.signal is None:
+        return summary
+    return msgspec.structs.replace(summary, exit_code=128 + end.signal)
+
+
+def _interval(every: str) -> float:
+    try:
+        seconds = parse_duration(every).total_seconds()
+    except ValueError as error:
+        raise UsageError(f"--every {error}") from None
+    if seconds < 1:
+        raise UsageError("--every must be at least a second")
+    return seconds
