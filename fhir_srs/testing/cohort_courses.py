@@ -185,7 +185,7 @@ class _Writer:
         course: Json = {
             "resourceType": "Procedure",
             "id": course_id,
-            "meta": {"profile": self._profiles("radiotherapy-course-summary")},
+            **self._profile("radiotherapy-course-summary"),
             "identifier": [
                 {"use": "usual", "system": "http://example.org/course", "value": "C1"},
                 {"use": "official", "system": "http://example.org/course-id", "value": course_id},
@@ -213,7 +213,7 @@ class _Writer:
             yield {
                 **{key: course[key] for key in ("resourceType", "status", "subject", "reasonReference")},
                 "id": f"{course['id']}-phase-1",
-                "meta": {"profile": self._profiles("radiotherapy-treated-phase")},
+                **self._profile("radiotherapy-treated-phase"),
                 "extension": doses,
                 "code": concept(SNOMED, "1222565005", "Radiotherapy treatment phase (regime/therapy)"),
                 "partOf": [{"reference": f"Procedure/{course['id']}"}],
@@ -228,10 +228,11 @@ class _Writer:
                 "performedPeriod": {"start": start},
             }
 
-    def _profiles(self, name: str) -> list[str]:
-        """The mCODE profile of a thing; CodeX's own first where the sender speaks CodeX."""
+    def _profile(self, name: str) -> Json:
+        """The meta that claims the FHIR profile of a thing: CodeX's own first where the sender speaks CodeX."""
         mcode = [f"{MCODE}mcode-{name}"] if name == "radiotherapy-course-summary" else []
-        return [f"{CODEX}codexrt-{name}", *mcode] if self.style.route == "codex" else mcode
+        codex = [f"{CODEX}codexrt-{name}"] if self.style.route == "codex" else []
+        return {"meta": {"profile": codex + mcode}} if codex + mcode else {}
 
     def _category(self) -> Json:
         code = _CATEGORIES.get(self.style.route)

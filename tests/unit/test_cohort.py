@@ -55,6 +55,18 @@ def test_every_resource_is_valid_r4(cohort: Cohort) -> None:
         get_fhir_model_class(resource["resourceType"]).model_validate(resource)
 
 
+def empties(value: Any) -> int:
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return (not value) + sum(map(empties, inner))
+    return value is None or value == ""
+
+
+def test_no_element_is_empty(cohort: Cohort) -> None:
+    """R4: an element has a value or children; a server drops empty lists, and reads back other bytes."""
+    assert sum(map(empties, cohort.resources)) == 0
+
+
 def test_ids_are_unique_and_ones_that_hapi_takes(cohort: Cohort) -> None:
     """`spec/hapi.md` 23: [A-Za-z0-9.-]{1,64}, never digits alone."""
     ids = [(each["resourceType"], each["id"]) for each in cohort.resources]
