@@ -95,7 +95,7 @@ class _Writer:
                 "resourceType": "Procedure",
                 "id": course_id,
                 "meta": {"profile": [f"{MCODE}mcode-cancer-related-surgical-procedure"]},
-                "extension": [_intent(), self._dose(lesion.dose_cgy, lesion.fractions, None)],
+                "extension": [_intent(), self.dose(lesion.dose_cgy, lesion.fractions, None)],
                 "status": "completed",
                 "code": concept(SNOMED, self.rng.choice(codes), "Stereotactic radiosurgery"),
                 "subject": {"reference": f"Patient/{self.patient}"},
@@ -131,20 +131,20 @@ class _Writer:
         """The target of *lesion*, written with its other volumes; their doses go into *doses*."""
         label = self._label(lesion.levels)
         location = level_concept(lesion.levels[0], self.style) if self.rng.random() < 0.9 else None
-        target = self._volume(f"{volume_id}-ptv", _PTV, location, f"PTV_{label}")
-        doses.append(self._dose(lesion.dose_cgy, lesion.fractions, target))
+        target = self.add_volume(f"{volume_id}-ptv", _PTV, location, f"PTV_{label}")
+        doses.append(self.dose(lesion.dose_cgy, lesion.fractions, target))
         if (
             self.rng.random() < 0.15
         ):  # a boost within the target: its total is cumulative, so this is the dose
-            outer = self._volume(f"{volume_id}-ptv-outer", _PTV, location, f"PTV_{label}")
-            doses.append(self._dose(lesion.dose_cgy - 200, lesion.fractions, outer))
+            outer = self.add_volume(f"{volume_id}-ptv-outer", _PTV, location, f"PTV_{label}")
+            doses.append(self.dose(lesion.dose_cgy - 200, lesion.fractions, outer))
         if self.rng.random() < 0.3:
-            gross = self._volume(f"{volume_id}-gtv", _GTV, location, f"GTV_{label}")
-            doses.append(self._dose(lesion.dose_cgy + 150, lesion.fractions, gross))
+            gross = self.add_volume(f"{volume_id}-gtv", _GTV, location, f"GTV_{label}")
+            doses.append(self.dose(lesion.dose_cgy + 150, lesion.fractions, gross))
         if self.rng.random() < 0.4:
             cord = concept(SNOMED, _SPINAL_CORD, "Spinal cord structure")
-            organ = self._volume(f"{volume_id}-cord", _ORGAN_AT_RISK, cord, "SpinalCord")
-            doses.append(self._dose(lesion.dose_cgy // 2, lesion.fractions, organ))
+            organ = self.add_volume(f"{volume_id}-cord", _ORGAN_AT_RISK, cord, "SpinalCord")
+            doses.append(self.dose(lesion.dose_cgy // 2, lesion.fractions, organ))
         self.rng.shuffle(doses)
         return target
 
@@ -157,7 +157,7 @@ class _Writer:
         short = (f"{first}-{last[1:]}",) if first[0] == last[0] else ()
         return self.rng.choice(spelt + short)
 
-    def _volume(self, volume_id: str, role: str, location: Json | None, label: str) -> str:
+    def add_volume(self, volume_id: str, role: str, location: Json | None, label: str) -> str:
         """Write a volume; one without *location* is placed by its label alone."""
         base = CODEX + "codexrt-radiotherapy-volume" if self.style.route == "codex" else None
         identifier: list[Json] = [
@@ -229,7 +229,7 @@ class _Writer:
             }
 
     def _profile(self, name: str) -> Json:
-        """The meta that claims the FHIR profile of a thing: CodeX's own first where the sender speaks CodeX."""
+        """The meta that claims the FHIR profiles of a thing, CodeX before mCODE."""
         mcode = [f"{MCODE}mcode-{name}"] if name == "radiotherapy-course-summary" else []
         codex = [f"{CODEX}codexrt-{name}"] if self.style.route == "codex" else []
         return {"meta": {"profile": codex + mcode}} if codex + mcode else {}
@@ -238,7 +238,7 @@ class _Writer:
         code = _CATEGORIES.get(self.style.route)
         return {} if code is None else {"category": concept(SNOMED, code)}
 
-    def _dose(self, dose_cgy: int, fractions: int, volume: str | None) -> Json:
+    def dose(self, dose_cgy: int, fractions: int, volume: str | None) -> Json:
         """One entry of the dose list, in the sender's unit."""
         value = dose_cgy if self.style.dose_unit == "cGy" else _number(Decimal(dose_cgy) / 100)
         parts = [] if volume is None else [extension("volume", "valueReference", {"reference": volume})]
@@ -275,11 +275,11 @@ def other_treatments(patient_id: str, on: date, style: Style, rng: Random) -> li
         ]
     writer = _Writer(patient_id, style, rng, noise=False)
     femur = concept(SNOMED, _FEMUR, "Bone structure of femur")
-    volume = writer._volume(f"{patient_id}-femur-ptv", _PTV, femur, "PTV_Femur_L")
+    volume = writer.add_volume(f"{patient_id}-femur-ptv", _PTV, femur, "PTV_Femur_L")
     course: Json = {
         "resourceType": "Procedure",
         "id": f"{patient_id}-femur",
-        "extension": [_intent(), _technique(_CONFORMAL), writer._dose(800, 1, volume)],
+        "extension": [_intent(), _technique(_CONFORMAL), writer.dose(800, 1, volume)],
         "status": "completed",
         "code": _COURSE,
         "subject": {"reference": f"Patient/{patient_id}"},
