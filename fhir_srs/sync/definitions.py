@@ -13,9 +13,9 @@ from fhir_srs.codes import Pair
 from fhir_srs.config import Settings
 from fhir_srs.endpoints import Study, load_study
 from fhir_srs.errors import ConfigurationError, LocalIOError
-from fhir_srs.intake import Intake
 from fhir_srs.mapping.profile import Profile, load_profile
 from fhir_srs.model import content_id
+from fhir_srs.sync.intake import Intake
 
 # Sets of `mappings/terminology` whose codes stand for spinal radiosurgery or a course that may be one
 # (`spec/fhir-mapping.md` section 1.3, items 1 to 4); the generic ones only with a delivered dose.

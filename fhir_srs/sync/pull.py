@@ -37,10 +37,10 @@ from fhir_srs.fhir.sansio import (
     shows_filters,
     since,
 )
-from fhir_srs.intake import Intake, Taken, take_page
 from fhir_srs.model import content_id
 from fhir_srs.progress import Report
 from fhir_srs.store import Change, Store
+from fhir_srs.sync.intake import Intake, Taken, take_page
 
 # decisions.md 22, and by which parameter each type is found by patient: R4's AdverseEvent has `subject`.
 PATIENT_TYPES: Mapping[str, str] = {
@@ -62,7 +62,7 @@ _TRIES = 3  # walks of one search before the run is incomplete (F12)
 _PAGES = 10_000  # F13
 _STALE_PAGES = 3  # F13: pages in a row without anything new
 
-_LOG = logging.getLogger("fhir_srs.pull")
+_LOG = logging.getLogger("fhir_srs.sync.pull")
 
 
 class Incomplete(DataError):

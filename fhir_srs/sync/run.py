@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from fhir_srs.config import Access, Settings
-from fhir_srs.definitions import Definitions, intake, load_definitions
 from fhir_srs.endpoints import derive
 from fhir_srs.errors import DataError, FhirSrsError, ProtocolViolation
 from fhir_srs.estimates import estimate
@@ -27,17 +26,18 @@ from fhir_srs.fhir.sansio import capabilities, origin
 from fhir_srs.fhir.token import load_token
 from fhir_srs.mapping import map_resources
 from fhir_srs.model import Estimate, Mapped, to_json
-from fhir_srs.outgoing import Known, distinct, items, look
-from fhir_srs.patients import target_patients
 from fhir_srs.progress import Report, silent
-from fhir_srs.pull import Pull, Pulled, Stopped, writable
 from fhir_srs.results.gate import resource_refusals
 from fhir_srs.results.observations import build_results
 from fhir_srs.results.plan import Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
 from fhir_srs.summary import Found, Planned, RunStatus, RunSummary, Written
-from fhir_srs.write import Item, Outcome, Writer
+from fhir_srs.sync.definitions import Definitions, intake, load_definitions
+from fhir_srs.sync.outgoing import Known, distinct, items, look
+from fhir_srs.sync.patients import target_patients
+from fhir_srs.sync.pull import Pull, Pulled, Stopped, writable
+from fhir_srs.sync.write import Item, Outcome, Writer
 
 _WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
 

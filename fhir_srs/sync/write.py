@@ -23,7 +23,7 @@ from fhir_srs.store import OutboxState, Sent, Store
 _ENTRIES = 50  # a transaction (section 2); bigger ones time out (H25)
 _READS = 100  # reads in one batch: hapi.md, rates
 _TRIES = 5  # F39
-_LOG = logging.getLogger("fhir_srs.write")
+_LOG = logging.getLogger("fhir_srs.sync.write")
 
 Kind = Literal["create", "update", "retract"]
 

@@ -16,7 +16,7 @@ from fhir_srs.results.plan import Action, Plan, Present, Written
 from fhir_srs.results.target import ResultTarget, Unit, UnitType
 from fhir_srs.results.withdrawal import withdrawn
 from fhir_srs.store import Sent
-from fhir_srs.write import Item, Kind, confirmed, landed, read_copies
+from fhir_srs.sync.write import Item, Kind, confirmed, landed, read_copies
 
 _NO_SOURCE = "the sources no longer support this result"
 
