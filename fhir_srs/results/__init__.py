@@ -5,6 +5,7 @@
 """
 
 from fhir_srs.results.canonical import canonical_hash
+from fhir_srs.results.definitions import rebased
 from fhir_srs.results.gate import refusals, resource_refusals
 from fhir_srs.results.observations import build_results, unresolved
 from fhir_srs.results.plan import Action, Brake, Plan, Present, Written, plan_writes
@@ -26,6 +27,7 @@ __all__ = [
     "device",
     "group_key",
     "plan_writes",
+    "rebased",
     "refusals",
     "resource_refusals",
     "retracted",

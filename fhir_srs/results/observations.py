@@ -46,6 +46,8 @@ def build_results(
     rows += [_time(frame, row) for row in outcomes.times if row.reason != NOT_YET_DUE]
     rows += [figure(frame, estimate) for estimate in ours if estimate.reason != NOT_YET_DUE]
     units = sorted((unit for unit in rows if unit is not None), key=lambda unit: unit.id)
+    if len({unit.id for unit in units}) != len(units):
+        raise ValueError("two results with one id (I7)")
     return [*_supports(frame, ours, program_version), *units]
 
 
