@@ -8,6 +8,10 @@ Decimals arrive as `msgspec.Raw`, so that 7.10 keeps its digits and a string is 
 (`decisions.md` 20); `number` reads them. Integers are `int | float`, since 25.0 occurs.
 """
 
+import math
+import re
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import TypeAlias
 
 import msgspec
@@ -368,3 +372,49 @@ Known: TypeAlias = (
     | DiagnosticReport
     | ImagingStudy
 )
+
+
+class BundleEntry(Element, frozen=True):
+    """One entry; its resource is decoded singly, so that a bad one costs only itself."""
+
+    full_url: str | None = None
+    resource: Raw = NO_RAW
+
+
+class Bundle(Element, tag_field="resourceType", tag="Bundle", frozen=True):
+    id: str | None = None
+    entry: tuple[BundleEntry, ...] = ()
+
+
+# JSON's grammar of numbers (RFC 8259): no `+7`, `007`, `.5`, `NaN`, and no string.
+_NUMBER = re.compile(rb"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?")
+_LONGEST_NUMBER = 64
+
+
+def number(raw: Raw) -> Decimal | None:
+    """
+    The decimal that *raw* is, with its own digits, or None if it is absent or no JSON number.
+
+    A number of more than 64 characters is no measurement and gives None as well.
+
+    >>> number(msgspec.Raw(b"7.10"))
+    Decimal('7.10')
+    >>> number(msgspec.Raw(b'"7"')) is None
+    True
+    """
+    text = bytes(raw)
+    if len(text) > _LONGEST_NUMBER or _NUMBER.fullmatch(text) is None:
+        return None
+    return Decimal(text.decode("ascii"))
+
+
+def whole(value: Number | None) -> int | None:
+    """*value* as an integer (25.0 is 25), or None if it is absent or has a fraction."""
+    if value is None or not math.isfinite(value) or value != int(value):
+        return None
+    return int(value)
+
+
+def extensions(among: Iterable[Extension], url: str) -> Iterator[Extension]:
+    """Those of *among* with that *url*, in their order."""
+    return (one for one in among if one.url == url)
