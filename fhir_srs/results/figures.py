@@ -83,8 +83,8 @@ def _parts(terms: Terms, estimate: Estimate) -> list[Content]:
     counts = {part: getattr(estimate, name) for part, name in COUNTS.items()}
     texts = {"label": estimate.name, "population": estimate.population}
     return [
-        _limit(terms, estimate, "low", estimate.low, estimate.low_status),
-        _limit(terms, estimate, "high", estimate.high, estimate.high_status),
+        *_limit(terms, estimate, "low", estimate.low, estimate.low_status),
+        *_limit(terms, estimate, "high", estimate.high, estimate.high_status),
         terms.part("level", quantity(Decimal(repr(estimate.level)), "1", "1")),
         *(terms.part(name, {"valueInteger": value}) for name, value in counts.items() if value is not None),
         *(
@@ -98,7 +98,10 @@ def _parts(terms: Terms, estimate: Estimate) -> list[Content]:
 
 def _limit(
     terms: Terms, estimate: Estimate, name: str, value: float | None, status: EstimateStatus | None
-) -> Content:
-    if value is None:
-        return terms.part(name, {"dataAbsentReason": terms.absent(_absence(status))})
-    return terms.part(name, _number(estimate, value))
+) -> list[Content]:
+    """The limit, or why there is none; nothing for a figure that has no interval by nature."""
+    if value is not None:
+        return [terms.part(name, _number(estimate, value))]
+    if status is None:
+        return []
+    return [terms.part(name, {"dataAbsentReason": terms.absent(_absence(status))})]

@@ -12,7 +12,7 @@ from fhir_srs.results.figures import figure
 from fhir_srs.results.frame import Content, Frame
 from fhir_srs.results.resources import cohort, cohort_id, device, device_id, group_key
 from fhir_srs.results.target import OutcomesLike, ResultTarget, Unit
-from fhir_srs.results.terms import CATEGORIES, CAUSES, COMPETING, SETTLED, Terms, days, quantity
+from fhir_srs.results.terms import CATEGORIES, COMPETING, SETTLED, Terms, days, quantity
 
 NOT_YET_DUE = "not-yet-due"
 
@@ -115,12 +115,18 @@ def _time(frame: Frame, row: TimeToEvent) -> Unit | None:
 
 def _how_it_ended(terms: Terms, row: TimeToEvent) -> list[Content]:
     """The censoring flags: a time without them is unusable."""
-    cause = CAUSES.get(row.cause, "death") if row.status is Status.COMPETING else "none"
-    competing = {"coding": [terms.coding("competing-event", cause, COMPETING[cause])]}
     return [
         terms.part("event-observed", {"valueBoolean": row.status is Status.EVENT}),
-        terms.part("competing-event", {"valueCodeableConcept": competing}),
+        terms.part("competing-event", {"valueCodeableConcept": _competing(terms, row)}),
     ]
+
+
+def _competing(terms: Terms, row: TimeToEvent) -> Content:
+    """What competed, coded where it is of our list, else in words."""
+    cause = "none" if row.status is not Status.COMPETING else row.cause or "unknown"
+    if cause not in COMPETING:
+        return {"text": cause}
+    return {"coding": [terms.coding("competing-event", cause, COMPETING[cause])]}
 
 
 def _period(row: TimeToEvent) -> Content:

@@ -109,9 +109,6 @@ SETTLED = frozenset(
     {"no-baseline-score", "baseline-below-minimum", "pain-not-attributable", "late-entry", "not-index"}
 )
 
-# TimeToEvent.cause in words of ours that mean one of COMPETING.
-CAUSES: Mapping[str | None, str] = MappingProxyType({"death": "death", "retreatment": "retreatment"})
-
 
 class Terms:
     """The codes of one canonical base."""

@@ -195,6 +195,18 @@ def test_a_median_that_is_not_reached_has_no_value():
     assert parts(content)["low"]["code"] == "d"
 
 
+def test_a_descriptive_figure_has_no_limits_at_all():
+    plain = replace(FIGURE, value=405.0, low=None, high=None, high_status=None, numerator=None)
+    _, content = observation(table=[plain])
+    assert not {"low", "high"} & parts(content).keys()
+
+
+def test_a_competing_event_that_is_not_of_our_list_is_said_in_words():
+    for cause, said in (("amputation", "amputation"), (None, "unknown")):
+        _, content = observation(replace(RELAPSE, cause=cause))
+        assert parts(content)["competing-event"] == {"text": said}
+
+
 def test_two_results_with_one_id_are_our_own_fault():
     with pytest.raises(ValueError, match="two results with one id"):
         build(RESPONSE, replace(RESPONSE, category="PR"))
