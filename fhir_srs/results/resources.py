@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from fhir_srs.codes import ACT_REASON
 from fhir_srs.model import content_id, to_json
 from fhir_srs.results.references import organization, versions
 from fhir_srs.results.target import ResultTarget, StudyName
-from fhir_srs.results.terms import LIFECYCLE, OBSERVATION_VALUE, PARTICIPANT_TYPE, coding
+from fhir_srs.results.terms import ACT_REASON, LIFECYCLE, OBSERVATION_VALUE, PARTICIPANT_TYPE, coding
 
 
 def result_id(*parts: object) -> str:
