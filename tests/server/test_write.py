@@ -1,4 +1,4 @@
-"""What is written, read back and believed when a server refuses, races, loses answers or keeps other things."""
+"""What is written, read back and believed when a server refuses, races or loses answers."""
 
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
