@@ -68,7 +68,7 @@ def _settled(line: Sent, copy: Copy, unit: Unit | None) -> Sent:
     meant = unit.resource if unit and canonical_hash(unit.resource) == line.desired_sha else None
     if landed(line, copy, meant):
         return confirmed(line, copy.body, copy.version)
-    return msgspec.structs.replace(line, retracted=False)
+    return line
 
 
 def _written(line: Sent) -> Written:
@@ -80,7 +80,8 @@ def _written(line: Sent) -> Written:
         desired_sha=line.confirmed_sha or "",
         stored_sha=line.stored_sha,
         provenance_sha=line.confirmed_provenance,
-        retracted=line.retracted,
+        # A withdrawal that was refused, or never arrived, is none.
+        retracted=line.retracted and line.confirmed_sha == line.desired_sha,
     )
 
 

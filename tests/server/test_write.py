@@ -258,6 +258,15 @@ def test_a_withdrawal_whose_answer_is_lost_is_still_one(server: Shelf, tmp_path:
     assert outbox["Observation/srs-b"].retracted
 
 
+def test_a_refused_withdrawal_is_tried_again(server: Shelf, tmp_path: Path) -> None:
+    plan_and_write(server, tmp_path, [unit("a"), unit("b")])
+    server.deny = lambda reference: True
+    _, outcomes, _ = plan_and_write(server, tmp_path, [unit("a")])
+    assert states(outcomes) == ["FAILED"]
+    server.deny = lambda reference: False
+    assert plan_of(server, tmp_path, [unit("a")]) == {"unchanged": 1, "retract": 1}
+
+
 def test_another_studys_results_are_left_alone(server: Shelf, tmp_path: Path) -> None:
     other = msgspec.structs.replace(unit("b"), group="other|1")
     plan_and_write(server, tmp_path, [unit("a"), other])
