@@ -32,6 +32,8 @@ class _Head(msgspec.Struct, frozen=True, rename="camel"):
     resource_type: str = ""
     id: str = ""
     meta: _HeadMeta | None = None
+    subject: msgspec.Raw = msgspec.Raw()
+    patient: msgspec.Raw = msgspec.Raw()
 
 
 class Intake(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +61,27 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     newcomer: str | None
 
 
+class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    refused: Refused
+    patient: str | None = None
+
+
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """One page, judged. *newcomers* are patients with a Procedure that makes them part of the cohort."""
 
     kept: tuple[_Kept, ...]
-    refused: tuple[Refused, ...]
+    refusals: tuple[_Refusal, ...]
     echoes: Mapping[str, str | None]
 
     @property
     def rows(self) -> tuple[Row, ...]:
         """What goes into the store."""
         return tuple(one.row for one in self.kept)
+
+    @property
+    def refused(self) -> tuple[Refused, ...]:
+        """What could not be read."""
+        return tuple(one.refused for one in self.refusals)
 
     @property
     def newcomers(self) -> tuple[str, ...]:
@@ -81,13 +93,14 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, kept=tuple(one for one in self.kept if one.newcomer))
 
     def of_patients(self, patients: Collection[str], medications: Collection[str]) -> "Taken":
-        """Only what belongs to *patients*, and those of *medications*; a refusal has no patient: it stays."""
+        """Only what belongs to *patients*, those of *medications*, and refusals that may be theirs."""
         kept = tuple(
             one
             for one in self.kept
             if one.patient in patients or (one.row.type == "Medication" and one.row.id in medications)
         )
-        return msgspec.structs.replace(self, kept=kept)
+        refusals = tuple(one for one in self.refusals if one.patient is None or one.patient in patients)
+        return msgspec.structs.replace(self, kept=kept, refusals=refusals)
 
     def strangers(self, patients: Collection[str]) -> bool:
         """Whether a row is of somebody else."""
@@ -110,12 +123,12 @@ def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: 
         resource = _read(body)
         if isinstance(resource, str) or not resource.id:
             path = resource if isinstance(resource, str) else "id"
-            refused.append(_refused(head, path))
+            refused.append(_refused(head, path, intake.base))
         elif _is_ours(resource, intake.echoes):
             echoes[resource.id] = resource.meta.version_id if resource.meta else None
         else:
             kept.append(_keep(intake, resource))
-    return Taken(kept=tuple(kept), refused=tuple(refused), echoes=echoes)
+    return Taken(kept=tuple(kept), refusals=tuple(refused), echoes=echoes)
 
 
 def _head(body: bytes) -> _Head:
@@ -134,19 +147,33 @@ def _read(body: bytes) -> r4.Known | str:
         return match.group(1) if match else ""
 
 
-def _refused(head: _Head, path: str) -> Refused:
+def _refused(head: _Head, path: str, base: str) -> _Refusal:
     version = (head.meta.version_id if head.meta else None) or ""
-    return Refused(
+    refused = Refused(
         type=head.resource_type,
         id=head.id,
         version=version,
         reason="resource-unreadable",
         path=path or None,
     )
+    return _Refusal(refused=refused, patient=_owner(head, base))
 
 
-def _unnamed(resource_type: str, place: str) -> Refused:
-    return Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
+def _owner(head: _Head, base: str) -> str | None:
+    """Whose the unreadable resource is, as far as that part of it can be read."""
+    for raw in (head.subject, head.patient):
+        try:
+            found = msgspec.json.decode(raw, type=r4.Reference).reference if bytes(raw) else None
+        except _BROKEN:
+            continue
+        if found is not None:
+            return relative(found, base=base)
+    return f"Patient/{head.id}" if head.resource_type == "Patient" else None
+
+
+def _unnamed(resource_type: str, place: str) -> _Refusal:
+    refused = Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
+    return _Refusal(refused=refused)
 
 
 def _is_ours(resource: r4.Known, systems: Collection[str]) -> bool:

@@ -161,6 +161,15 @@ def test_I13_one_unreadable_resource_harms_itself_alone(ehr: Hospital, tmp_path:
         assert store.refusals() == {"resource-unreadable": 1}
 
 
+def test_an_unreadable_resource_of_a_stranger_is_none_of_our_business(ehr: Hospital, tmp_path: Path) -> None:
+    pull(ehr, tmp_path)
+    bad = {**pain(person("stranger"), "2025-01-01", 3), "code": "not an object"}
+    ehr.resources.append(stamped(bad, at="2026-01-05T13:00:00.000Z"))
+    pull(ehr, tmp_path, run="2")
+    with open_store(tmp_path / "state", "x") as store:
+        assert store.refusals() == {}
+
+
 def incomplete(ehr: Hospital, folder: Path, error: type[FhirSrsError], **options: Any) -> None:
     with pytest.raises(error) as raised:
         pull(ehr, folder, **options)
