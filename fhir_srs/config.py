@@ -30,7 +30,10 @@ def parse_duration(value: object) -> timedelta:
 def _base_url(value: object) -> str:
     if not isinstance(value, str) or re.search(r"[\s\x00-\x1f\x7f\\]", value):
         raise ValueError("must be the address of a FHIR server")
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        raise ValueError("must be the address of a FHIR server") from None
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must begin with http:// or https:// and a host")
     if parts.username is not None or parts.password is not None:
