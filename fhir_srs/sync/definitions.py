@@ -71,7 +71,9 @@ def _text(name: str) -> str:
 
 
 def _study_hash(study: Study) -> str:
-    return content_id(msgspec.json.encode(study, enc_hook=str, order="deterministic").decode())
+    """A hash of the parameters alone: a better title or note is no other definition."""
+    names = sorted(set(study.__struct_fields__) - {"title", "basis", "notes"})
+    return content_id(*(f"{name}={getattr(study, name)}" for name in names))
 
 
 def intake(profile: Profile, *, base: str, echo: str) -> Intake:
