@@ -1,0 +1,114 @@
+"""All benchmarks, one table: `make bench`.
+
+    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,pull] [--out DIR]
+
+Prints the table and writes it to DIR/RESULTS.md, the raw rounds to DIR/results/. Exits with 1 if a subject
+did not find what its reference found, or could not be measured; never because something is slow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import bench_import, bench_map, bench_pull, gen
+from benchmarks.floor import files
+from benchmarks.measure import ROOT, Clock, Differs, Round
+from benchmarks.table import Row, facts, page, write
+from tests.hapi.launcher import CannotStart, running_hapi
+
+SEED = 1
+PULL_PATIENTS = 200  # what HAPI takes in about 20 s; a radiosurgery cohort is of this size
+PARTS = ("map", "import", "pull")
+
+
+def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list[Round]]) -> Row:
+    """The row of *take*, or its problem: nothing is left out because it failed."""
+    print(f"{subject} ...", file=sys.stderr)
+    try:
+        return Row(subject, reference, clock, rounds=take())
+    except Differs as difference:
+        return Row(subject, reference, clock, problem=f"not comparable: {difference}")
+    except subprocess.CalledProcessError as failure:
+        return Row(
+            subject, reference, clock, problem=f"not measured: process ended with {failure.returncode}"
+        )
+
+
+def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
+    """The rows that *chosen* asks for."""
+    if "map" in chosen.only:
+        yield measured(
+            "files to lesions, one process",
+            "orjson.loads of the same lines",
+            "cpu",
+            lambda: bench_map.rounds(data, chosen.rounds),
+        )
+    if "import" in chosen.only:
+        yield measured(
+            "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
+        )
+    if "pull" in chosen.only:
+        yield from pull_rows(chosen)
+
+
+def pull_rows(chosen: argparse.Namespace) -> Iterator[Row]:
+    """The pull beside both references, or why there is no HAPI server."""
+    subject = f"pull of {min(PULL_PATIENTS, chosen.patients)} patients from HAPI"
+    try:
+        with loaded_hapi(min(PULL_PATIENTS, chosen.patients)) as (base, server):
+            for reference, text in (
+                ("pages", "the same pages, thrown away"),
+                ("requests", "the same pages and counts, thrown away"),
+            ):
+                take = _pull(base, chosen.rounds, reference, server)
+                yield measured(subject, text, "wall", take)
+    except CannotStart as reason:
+        yield Row(subject, "the same pages, thrown away", "wall", problem=f"not measured: {reason}")
+
+
+def _pull(base: str, number: int, reference: Any, server: int) -> Callable[[], list[Round]]:
+    return lambda: bench_pull.rounds(base, number, reference=reference, server=server)
+
+
+@contextmanager
+def loaded_hapi(patients: int) -> Iterator[tuple[str, int]]:
+    """Base address and process id of a HAPI server that holds the generator's *patients*."""
+    with tempfile.TemporaryDirectory() as folder, running_hapi(Path(folder)) as hapi:
+        loaded = bench_pull.load_server(hapi.base, patients, SEED)
+        print(f"{loaded} resources on the server", file=sys.stderr)
+        yield hapi.base, hapi.pid
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=2000, help="2000 make 100 MB")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(PARTS))
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        digests = gen.generate(chosen.patients, SEED, data)
+        found = list(rows(chosen, data))
+        megabytes = sum(path.stat().st_size for path in files(data)) / 1e6
+    what = f"generator {gen.GENERATOR}, seed {SEED}, {chosen.patients} patients"
+    known = facts(what, megabytes, chosen.rounds, found)
+    text = page(known, found)
+    write(chosen.out, text, known, digests, found)
+    print(text)
+    sys.exit(any(row.problem for row in found))
+
+
+if __name__ == "__main__":
+    main()
