@@ -213,7 +213,7 @@ class Pull:
             self._load_group(group)
             self._store.loaded(group, self._watermark())
             done += len(group)
-            self._report("patients", done, len(patients))
+            self._report("pull patients", done, len(patients))
 
     def _load_group(self, patients: tuple[str, ...]) -> None:
         searches = [self._group_search(name, patients) for name in self._types if name != "Medication"]
@@ -316,7 +316,7 @@ class Pull:
         self._number += 1
         self._cohort |= set(taken.newcomers)
         self._tally(search.type, changes)
-        self._report(f"pull {search.type}", self._number, None)
+        self._report("pull pages", self._number)
 
     def _clock(self, page: Page) -> None:
         """T0 is the earlier of the first answer's Date and the first Bundle's lastUpdated (step 2)."""
