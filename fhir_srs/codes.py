@@ -18,9 +18,6 @@ UCUM = "http://unitsofmeasure.org"
 NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
 TG263 = "http://hl7.org/fhir/us/mcode/CodeSystem/tg263-cs"
 DICOM_UID = "urn:dicom:uid"
-IDENTIFIER_TYPES = "http://terminology.hl7.org/CodeSystem/v2-0203"
-NULL_FLAVOR = "http://terminology.hl7.org/CodeSystem/v3-NullFlavor"
-ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 
 Pair: TypeAlias = tuple[str, str]
 

@@ -5,7 +5,7 @@ returns a `Taken`: what it made of it, and whether the resource was used, refuse
 data. Linking to lesions comes later, from the `LinkHints`, once the patient's lesions are known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal
 from typing import Literal
 
@@ -79,7 +79,8 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One patient's decoded resources, newest version of each, by `Type/id`, with what lies across patients.
 
     *patient* is the surviving reference; *aliases* are all references that mean this patient; *drugs* maps
-    `Medication/id` to its ingredients (`decisions.md` 19). *born* and *died* bound plausible dates.
+    `Medication/id` to its ingredients (`decisions.md` 19). *born* and *died* bound plausible dates. *known*
+    holds every `Type/id` read, whoever's it is: what is there but not in *resources* is another patient's.
     """
 
     patient: str
@@ -88,3 +89,4 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     aliases: frozenset[str] = frozenset()
     born: PartialDate | None = None
     died: PartialDate | None = None
+    known: Container[str] = frozenset()

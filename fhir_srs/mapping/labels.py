@@ -5,7 +5,7 @@ else (a stage, an MRI sequence, another organ), unless a code has already said t
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -109,6 +109,11 @@ def parse_label(text: str, *, spinal: bool) -> Spoken:
 def in_order(levels: Collection[str]) -> tuple[str, ...]:
     """*levels* once each, cranial to caudal."""
     return tuple(sorted(set(levels), key=_PLACE.__getitem__))
+
+
+def places(levels: Iterable[str]) -> tuple[int, ...]:
+    """The places of *levels* from the skull down: sorts lists of levels anatomically."""
+    return tuple(_PLACE[level] for level in levels)
 
 
 def contiguous(levels: Sequence[str]) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_srs import r4
-from fhir_srs.codes import IDENTIFIER_TYPES
 from fhir_srs.dates import PartialDate, parse_date
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.model import Patient
@@ -199,7 +198,7 @@ def _identifier(record: r4.Patient, profile: Profile) -> str | None:
 
 def _is_record_number(identifier: r4.Identifier) -> bool:
     codings = identifier.type.coding if identifier.type else ()
-    return any(one.code == "MR" and one.system in (IDENTIFIER_TYPES, None) for one in codings)
+    return any(one.code == "MR" for one in codings)
 
 
 def _date(text: str | None, profile: Profile) -> PartialDate | None:

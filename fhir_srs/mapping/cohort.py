@@ -1,0 +1,213 @@
+"""All resources of a source: read, newest versions kept, sorted by patient, mapped, put together.
+
+Counting holds at every step: read = used + ignored + refused (`spec/fhir-mapping.md` section 8).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from fhir_srs import r4
+from fhir_srs.mapping.drugs import read_drug
+from fhir_srs.mapping.facts import Drug, PatientFacts
+from fhir_srs.mapping.lesions import lesion_order, with_number
+from fhir_srs.mapping.patients import People, Subject
+from fhir_srs.mapping.persons import PatientMap, map_patient
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.reading import Mended, Other, Unreadable, read
+from fhir_srs.model import Event, Issue, Lesion, Mapped, ResourceCounts
+
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def map_resources(resources: Iterable[Any], *, profile: Profile) -> Mapped:
+    """
+    All lesions, their patients, events and issues in *resources*, in an order that input cannot change.
+
+    *resources* yields dicts, JSON bytes or text, or fhir.resources models; a Bundle stands for its
+    entries. Whatever cannot be read or used is an Issue, never an exception.
+    """
+    gathered = _gather(resources, profile)
+    people = People(one for one in gathered.resources.values() if isinstance(one, r4.Patient))
+    partition = _partition(gathered, people, profile)
+    maps = [map_patient(facts, profile) for facts in partition]
+    return _together(maps, gathered)
+
+
+class _Gathered:
+    """What was read: the newest version of each resource by `Type/id`, issues so far, and counts."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.resources: dict[str, r4.Known] = {}
+        self.issues: list[Issue] = []
+        self.counts: Counter[str] = Counter()
+
+    def add(self, found: r4.Known | Other | Unreadable | Mended) -> None:
+        """Take one resource, or enter why not."""
+        if isinstance(found, Other):
+            self.counts["ignored"] += 1
+        elif isinstance(found, Unreadable):
+            self.refuse(_reference(found.type, found.id), "resource-unreadable", found.path)
+        elif isinstance(found, Mended):
+            self._add_mended(found)
+        elif _is_ours(found, self.profile):
+            self.counts["ignored"] += 1
+        else:
+            self._keep(found)
+
+    def refuse(self, key: str | None, reason: str, path: str | None = None) -> None:
+        """Enter one resource as refused."""
+        self.counts["refused"] += 1
+        self.issues.append(self.profile.issue(reason, key, path, used=False))
+
+    def _add_mended(self, found: Mended) -> None:
+        key = _reference(type(found.resource).__name__, found.resource.id)
+        for path in found.paths:
+            self.issues.append(self.profile.issue("resource-unreadable", key, path, used=True))
+        self.add(found.resource)
+
+    def _keep(self, found: r4.Known) -> None:
+        key = f"{found.__class__.__name__}/{found.id}"
+        present = self.resources.setdefault(key, found)
+        if present is not found:
+            self.resources[key] = max(present, found, key=_version)
+            self.refuse(key, "version-superseded", "meta.versionId")
+
+
+def _reference(kind: str | None, identity: str | None) -> str | None:
+    return f"{kind}/{identity}" if kind and identity else None
+
+
+def _version(resource: r4.Known) -> tuple[datetime, int, str, bytes]:
+    """Sorts versions of one resource: by time, then number, then content."""
+    meta = resource.meta or r4.Meta()
+    number = meta.version_id or ""
+    try:
+        updated = datetime.fromisoformat(meta.last_updated or "")
+    except ValueError:
+        updated = _LONG_AGO
+    updated = updated if updated.tzinfo else updated.replace(tzinfo=UTC)
+    return updated, int(number) if number.isdecimal() else 0, number, msgspec.json.encode(resource)
+
+
+def _is_ours(resource: r4.Known, profile: Profile) -> bool:
+    """Whether *resource* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
+    if not isinstance(resource, r4.Observation) or not resource.identifier:
+        return False
+    systems = {one.system or "" for one in resource.identifier}
+    ours = (resource.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
+    return ours or not systems.isdisjoint(profile.result_systems)
+
+
+def _gather(resources: Iterable[Any], profile: Profile) -> _Gathered:
+    gathered = _Gathered(profile)
+    for item in [resources] if isinstance(resources, (bytes, str, Mapping)) else resources:
+        for found in read(item):
+            gathered.add(found)
+    return gathered
+
+
+def _partition(gathered: _Gathered, people: People, profile: Profile) -> Iterator[PatientFacts]:
+    """The facts of each patient, in the order of references; resources without a patient are refused."""
+    drugs: dict[str, Drug] = {}
+    by_patient: dict[str, dict[str, r4.Resource]] = {}
+    for key, resource in gathered.resources.items():
+        if isinstance(resource, r4.Medication):
+            drugs[key] = read_drug(resource, profile)
+            gathered.counts["used"] += 1
+            continue
+        patient, reason = _owner(key, resource, people)
+        if patient is None:
+            gathered.refuse(key, reason or "subject-missing", "subject")
+        else:
+            by_patient.setdefault(patient, {})[key] = resource
+    aliases = people.aliases()
+    for patient, resources in sorted(by_patient.items()):
+        yield PatientFacts(
+            patient=patient,
+            resources=resources,
+            drugs=drugs,
+            aliases=aliases.get(patient, frozenset()) | {patient},
+            known=gathered.resources.keys(),
+        )
+
+
+def _owner(key: str, resource: r4.Known, people: People) -> Subject:
+    if isinstance(resource, r4.Patient):
+        return Subject(people.survivor(key))
+    return people.subject(_about(resource))
+
+
+def _about(resource: Any) -> r4.Reference | None:
+    """Whom *resource* is about."""
+    about: r4.Reference | None = (
+        resource.patient if isinstance(resource, r4.BodyStructure) else resource.subject
+    )
+    return about
+
+
+def _together(maps: Sequence[PatientMap], gathered: _Gathered) -> Mapped:
+    """Everything of all patients in one order, and the counts of all resources."""
+    ordered = _distinct(sorted(maps, key=_person_order), gathered)
+    counts = gathered.counts
+    for one in ordered:
+        counts.update(one.uses.values())
+    issues = [*gathered.issues, *(issue for one in ordered for issue in one.issues)]
+    return Mapped(
+        lesions=sorted((lesion for one in ordered for lesion in one.lesions), key=lesion_order),
+        patients=[one.patient for one in ordered if one.lesions],
+        events=[event for one in ordered for event in one.events],
+        issues=sorted(issues, key=_issue_order),
+        counts=ResourceCounts(
+            read=counts.total(), used=counts["used"], ignored=counts["ignored"], refused=counts["refused"]
+        ),
+    )
+
+
+def _person_order(one: PatientMap) -> tuple[str, str]:
+    return one.patient.identifier or one.patient.patient, one.patient.patient
+
+
+def _issue_order(issue: Issue) -> tuple[str, str, str, bool]:
+    return issue.resource or "", issue.reason, issue.path or "", issue.used
+
+
+def _distinct(maps: Sequence[PatientMap], gathered: _Gathered) -> list[PatientMap]:
+    """*maps* with lesion ids made different across patients: two records with one identifier, unmerged."""
+    owners: dict[str, int] = {}
+    made = []
+    for one in maps:
+        new = {}
+        for lesion in one.lesions:
+            count = owners[lesion.lesion_id] = owners.get(lesion.lesion_id, 0) + 1
+            if count > 1:
+                new[lesion.lesion_id] = with_number(lesion, count)
+                key = lesion.course or lesion.patient
+                gathered.issues.append(gathered.profile.issue("id-collision", key, used=True))
+        made.append(_renamed(one, new) if new else one)
+    return made
+
+
+def _renamed(one: PatientMap, new: Mapping[str, Lesion]) -> PatientMap:
+    """*one* with the lesions of *new* in the place of those with these ids, in events and links too."""
+    names = {old: lesion.lesion_id for old, lesion in new.items()}
+    lesions = [new.get(lesion.lesion_id, lesion) for lesion in one.lesions]
+    return msgspec.structs.replace(
+        one,
+        lesions=tuple(
+            msgspec.structs.replace(
+                each, reirradiation_of=names.get(each.reirradiation_of or "", each.reirradiation_of)
+            )
+            for each in lesions
+        ),
+        events=tuple(_moved(event, names) for event in one.events),
+    )
+
+
+def _moved(event: Event, names: Mapping[str, str]) -> Event:
+    name = names.get(event.lesion_id or "")
+    return msgspec.structs.replace(event, lesion_id=name) if name else event

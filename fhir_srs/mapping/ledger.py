@@ -1,0 +1,40 @@
+"""What became of each resource of one patient: used, ignored or refused, with the issues that say why."""
+
+from collections.abc import Iterable
+
+from fhir_srs.mapping.facts import Use
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.model import Issue
+
+
+class Ledger:
+    """Every resource is entered once or more; `used` outweighs `refused`, and that `ignored`."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self.uses: dict[str, Use] = {}
+        self.issues: list[Issue] = []
+
+    def use(self, *keys: str) -> None:
+        """Enter *keys* as used."""
+        for key in keys:
+            self.uses[key] = "used"
+
+    def ignore(self, key: str) -> None:
+        """Enter *key* as another kind of data, unless it is entered already."""
+        self.uses.setdefault(key, "ignored")
+
+    def refuse(self, key: str, reason: str, path: str | None = None) -> None:
+        """Enter *key* as refused for *reason*, unless it is used for something else."""
+        if self.uses.get(key) != "used":
+            self.uses[key] = "refused"
+            self.issues.append(self._profile.issue(reason, key, path, used=False))
+
+    def note(self, key: str, reason: str, path: str | None = None) -> None:
+        """Say *reason* of *key*, which counts nevertheless."""
+        self.issues.append(self._profile.issue(reason, key, path, used=True))
+
+    def note_all(self, key: str, reasons: Iterable[tuple[str, str]]) -> None:
+        """Say each (reason, path) of *key*, once."""
+        for reason, path in dict.fromkeys(reasons):
+            self.note(key, reason, path)

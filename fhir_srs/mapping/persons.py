@@ -1,0 +1,114 @@
+"""One patient's resources to lesions, events and issues: pure, so that it may run in any process."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+import msgspec
+
+from fhir_srs import r4
+from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Use
+from fhir_srs.mapping.ledger import Ledger
+from fhir_srs.mapping.lesions import find_lesions
+from fhir_srs.mapping.patients import build_patient, died
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.readers import READERS, link
+from fhir_srs.model import Event, Issue, Lesion, Patient
+
+
+class PatientMap(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was made of one patient, each list in a total order, and what became of each resource."""
+
+    patient: Patient
+    lesions: tuple[Lesion, ...]
+    events: tuple[Event, ...]
+    issues: tuple[Issue, ...]
+    uses: Mapping[str, Use]
+
+
+def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
+    """The lesions and events of the patient of *facts*; every resource there ends in `uses`."""
+    ledger = Ledger(profile)
+    facts, patient = _person(facts, profile, ledger)
+    sites = find_lesions(facts, patient, profile, ledger)
+    events: list[Event] = []
+    for key, resource in facts.resources.items():
+        reader = READERS.get(resource.__class__)
+        if key in ledger.uses:
+            continue
+        if reader is None:
+            ledger.ignore(key)
+            continue
+        taken = reader(resource, facts, profile)
+        ledger.uses[key] = taken.use
+        ledger.issues.extend(taken.issues)
+        events.extend(_linked(key, taken.drafts, sites, facts, profile, ledger))
+    return PatientMap(
+        patient=patient,
+        lesions=tuple(one.lesion for one in sites),
+        events=tuple(sorted(events, key=_occurrence)),
+        issues=tuple(dict.fromkeys(ledger.issues)),
+        uses=ledger.uses,
+    )
+
+
+def _person(facts: PatientFacts, profile: Profile, ledger: Ledger) -> tuple[PatientFacts, Patient]:
+    """*facts* without what may not be used, with the dates that bound a life; and the person."""
+    resources = {key: one for key, one in facts.resources.items() if _usable(key, one, profile, ledger)}
+    records = {key: one for key, one in resources.items() if isinstance(one, r4.Patient)}
+    record = records.pop(facts.patient, None)
+    merged = list(records.values())
+    ledger.use(*records, *((facts.patient,) if record else ()))
+    for key in records:
+        ledger.note(key, "patient-merged")
+    patient = build_patient(facts.patient, record, merged, profile)
+    if patient.identifier is None and record is not None:
+        ledger.note(facts.patient, "identifier-missing")
+    told = [one for one in (record, *merged) if one is not None]
+    bounded = msgspec.structs.replace(
+        facts, resources=resources, born=patient.birth_date, died=died(told, profile)
+    )
+    return bounded, patient
+
+
+def _usable(key: str, resource: r4.Resource, profile: Profile, ledger: Ledger) -> bool:
+    """Whether *resource* may be used at all: not in error, and without modifiers of unknown meaning."""
+    if resource.modifier_extension and not all(
+        one.url in profile.known_modifiers for one in resource.modifier_extension
+    ):
+        ledger.refuse(key, "modifier-extension-unknown", "modifierExtension")
+        return False
+    if getattr(resource, "status", None) == "entered-in-error":
+        ledger.refuse(key, "status-entered-in-error", "status")
+        return False
+    return True
+
+
+def _linked(
+    key: str,
+    drafts: Iterable[Draft],
+    sites: Sequence[LesionSite],
+    facts: PatientFacts,
+    profile: Profile,
+    ledger: Ledger,
+) -> Iterator[Event]:
+    """The events of *drafts*, each with its lesion and rung; without lesions all belong to the patient."""
+    for draft in drafts:
+        if not sites:
+            yield draft.event
+            continue
+        where = link(draft.hints, draft.event.on, sites, facts, profile)
+        for reason in where.reasons:
+            ledger.note(key, reason)
+        if where.lesion_id is None and where.rung == "patient":
+            yield draft.event
+        else:
+            yield msgspec.structs.replace(draft.event, lesion_id=where.lesion_id, link=where.rung)
+
+
+def _occurrence(event: Event) -> tuple[object, ...]:
+    """A total order of one patient's events: day (none last), kind, source, and what else may differ."""
+    on = event.on
+    day = (False, on.first, on.last) if on else (True, date.max, date.max)
+    until = event.until.text if event.until else ""
+    rest = (event.code or "", str(event.value), until, event.lesion_id or "", event.flags)
+    return day, event.kind, event.source, rest

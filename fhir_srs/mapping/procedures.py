@@ -1,0 +1,245 @@
+"""Which Procedures are spinal radiosurgery or radiotherapy, and what each says about itself.
+
+Rules: `spec/fhir-mapping.md` sections 1.1 to 1.4. What the volumes and lesions of a course are is decided
+in `targets` and `lesions`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from fhir_srs import r4
+from fhir_srs.codes import Found
+from fhir_srs.dates import PartialDate, parse_date
+from fhir_srs.mapping.doses import Fractions, read_fractions
+from fhir_srs.mapping.profile import Profile
+
+MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
+CODEX = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/"
+DOSE = MCODE + "mcode-radiotherapy-dose-delivered-to-volume"
+_SESSIONS = MCODE + "mcode-radiotherapy-sessions"
+_TECHNIQUES = MCODE + "mcode-radiotherapy-modality-and-technique"
+_MODALITY = MCODE + "mcode-radiotherapy-modality"
+_TECHNIQUE = MCODE + "mcode-radiotherapy-technique"
+_PHASE_FRACTIONS = CODEX + "codexrt-radiotherapy-fractions-delivered"
+_INTENTS = (MCODE + "mcode-procedure-intent", MCODE + "mcode-treatment-intent")
+COURSE_PROFILES = frozenset(
+    {
+        MCODE + "mcode-radiotherapy-course-summary",
+        MCODE + "mcode-cancer-related-radiation-procedure",
+        CODEX + "codexrt-radiotherapy-course-summary",
+    }
+)
+PART_PROFILES = frozenset(
+    {CODEX + f"codexrt-radiotherapy-treated-{part}" for part in ("phase", "plan", "fraction")}
+)
+
+# The words for radiosurgery in the text or display of a procedure or technique (section 1.4).
+_NAMED_SBRT = re.compile(r"\b(?:SBRT|SABR)\b|stereotactic (?:body|ablative)", re.IGNORECASE)
+_NAMED_SRS = re.compile(r"\bSRS\b|radio-?surg|cyber ?knife", re.IGNORECASE)
+
+CourseKind = Literal["summary", "surgical", "delivery", "billed", "part", "intracranial"]
+Named = Literal["SRS", "SBRT"]
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True):
+    """One Procedure that treats: how it says so, when, how often. *reasons* are (reason, path)."""
+
+    key: str
+    procedure: r4.Procedure
+    kind: CourseKind
+    part: str | None = None
+    start: PartialDate | None = None
+    end: PartialDate | None = None
+    sessions: int | None = None
+    by_code: bool = False
+    by_text: bool = False
+    named: Named | None = None
+    flat: bool = False
+    modality: str | None = None
+    intent: str | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def doses(self) -> Iterator[r4.Extension]:
+        """The entries of its dose list, in their order."""
+        return r4.extensions(self.procedure.extension, DOSE)
+
+
+def course_kind(procedure: r4.Procedure, profile: Profile) -> CourseKind | None:
+    """What kind of treatment *procedure* is, or None if it is no radiotherapy that concerns us.
+
+    Codes of the brain come first: a generic radiosurgery code beside one does not make it spinal.
+    """
+    codes, concept = profile.codes, procedure.code
+    if codes.find("intracranial", concept):
+        return "intracranial"
+    profiles = procedure.meta.profile if procedure.meta else ()
+    if codes.find("course-part", concept) or not PART_PROFILES.isdisjoint(profiles):
+        return "part"
+    if codes.find("course", concept) or not COURSE_PROFILES.isdisjoint(profiles):
+        return "summary"
+    if codes.find("radiotherapy", concept) and any(r4.extensions(procedure.extension, DOSE)):
+        return "summary"
+    billed = codes.find("billing", concept)
+    if (
+        codes.find("radiosurgery", concept)
+        or _german(procedure, profile)
+        or _said("radiosurgery", concept, profile)
+    ):
+        return "surgical"
+    if billed:
+        return "delivery" if billed.meaning == "delivery" else "billed"
+    return None
+
+
+def _said(name: str, concept: r4.CodeableConcept | None, profile: Profile) -> bool:
+    """Whether a text rule of the site finds a member of the set *name* in the text of *concept*."""
+    if concept is None or not profile.text_rules:
+        return False
+    texts = [text for text in (concept.text, *(coding.display for coding in concept.coding)) if text]
+    return any(
+        rule.name == name and rule.pattern.search(text) for rule in profile.text_rules for text in texts
+    )
+
+
+def _german(procedure: r4.Procedure, profile: Profile) -> bool:
+    """Whether an extension holds a stereotactic application type (German oncology module)."""
+    return any(profile.codes.find("radiosurgery", one) for one in extension_concepts(procedure.extension))
+
+
+def extension_concepts(extensions: Iterable[r4.Extension]) -> Iterator[r4.CodeableConcept]:
+    """Every CodeableConcept in *extensions*, however deep."""
+    for extension in extensions:
+        if extension.value_codeable_concept is not None:
+            yield extension.value_codeable_concept
+        elif extension.value_coding is not None:
+            yield r4.CodeableConcept(coding=(extension.value_coding,))
+        if extension.extension:
+            yield from extension_concepts(extension.extension)
+
+
+def read_course(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Course:
+    """What *procedure*, a treatment of that *kind*, says about itself."""
+    codes, concept = profile.codes, procedure.code
+    techniques = tuple(_techniques(procedure.extension))
+    named = tuple(_named(procedure, techniques, profile))
+    said = tuple(_texts((*((concept,) if concept else ()), *techniques)))
+    part = codes.find("course-part", concept)
+    sessions = read_fractions(next(r4.extensions(procedure.extension, _SESSIONS), None))
+    start, end, reasons = performed(procedure, profile)
+    return Course(
+        key=f"Procedure/{procedure.id}",
+        procedure=procedure,
+        kind=kind,
+        part=part.meaning if part else None,
+        start=start,
+        end=end,
+        sessions=sessions.number,
+        by_code=bool(named) or kind in ("surgical", "delivery", "billed"),
+        by_text=any(_NAMED_SBRT.search(text) or _NAMED_SRS.search(text) for text in said),
+        named=_name(named, said),
+        flat=any(found.meaning == "2d" for found in codes.find_all("technique", techniques)),
+        modality=_first(codes.find_all("modality", techniques)),
+        intent=_first(codes.find_all("intent", tuple(_intents(procedure.extension)))),
+        reasons=(
+            *reasons,
+            *((one, "extension") for one in sessions.reasons),
+            *_code_reasons(procedure, kind, profile),
+        ),
+    )
+
+
+def phase_fractions(course: Course) -> Fractions:
+    """Fractions of a phase as its own extension says: for the phase, not for one volume."""
+    return read_fractions(next(r4.extensions(course.procedure.extension, _PHASE_FRACTIONS), None))
+
+
+def _code_reasons(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Iterator[tuple[str, str]]:
+    sets = ("course", "course-part", "radiotherapy", "radiosurgery", "billing")
+    found = [one for name in sets if (one := profile.codes.find(name, procedure.code))]
+    if any(one.misspelt for one in found):
+        yield "code-system-misspelt", "code"
+    if kind == "surgical" and not found and not _german(procedure, profile):
+        yield "code-text-only", "code"
+
+
+def _techniques(extensions: Iterable[r4.Extension]) -> Iterator[r4.CodeableConcept]:
+    """Modality and technique, both: only the sets tell them apart where a sender mixes them up."""
+    for outer in r4.extensions(extensions, _TECHNIQUES):
+        for inner in outer.extension:
+            if inner.url in (_MODALITY, _TECHNIQUE) and inner.value_codeable_concept is not None:
+                yield inner.value_codeable_concept
+
+
+def _intents(extensions: Iterable[r4.Extension]) -> Iterator[r4.CodeableConcept]:
+    for extension in extensions:
+        if extension.url in _INTENTS and extension.value_codeable_concept is not None:
+            yield extension.value_codeable_concept
+
+
+def _named(
+    procedure: r4.Procedure, techniques: Iterable[r4.CodeableConcept], profile: Profile
+) -> Iterator[Found]:
+    """Codes that mean radiosurgery, wherever they stand, each with the technique it names."""
+    concepts = [one for one in (procedure.code, procedure.category) if one is not None]
+    concepts += [*procedure.used_code, *techniques, *extension_concepts(procedure.extension)]
+    return profile.codes.find_all("technique-named", concepts)
+
+
+def _name(codes: tuple[Found, ...], texts: tuple[str, ...]) -> Named | None:
+    """SRS or SBRT as codes say, else as text says; SRS and SBRT at once is SBRT, the wider word."""
+    names = {found.meaning for found in codes}
+    if not names:
+        names = {"SBRT" for text in texts if _NAMED_SBRT.search(text)}
+        names |= {"SRS" for text in texts if _NAMED_SRS.search(text)}
+    return None if not names else "SBRT" if "SBRT" in names else "SRS"
+
+
+def _texts(concepts: Iterable[r4.CodeableConcept]) -> Iterator[str]:
+    for concept in concepts:
+        if concept.text:
+            yield concept.text
+        yield from (coding.display for coding in concept.coding if coding.display)
+
+
+def _first(found: Iterator[Found]) -> str | None:
+    return min((one.token for one in found), default=None)
+
+
+def performed(
+    procedure: r4.Procedure, profile: Profile
+) -> tuple[PartialDate | None, PartialDate | None, tuple[tuple[str, str], ...]]:
+    """Days of the first and last fraction, and the reasons why one is missing or coarse.
+
+    performedDateTime is one day. A period that ends before it starts gives neither.
+    """
+    if procedure.performed_date_time is not None:
+        day, reasons = read_date(procedure.performed_date_time, "performedDateTime", profile)
+        return day, day, reasons
+    period = procedure.performed_period
+    if period is None or (period.start is None and period.end is None):
+        return None, None, (("date-missing", "performed"),)
+    start, first = read_date(period.start, "performedPeriod.start", profile)
+    end, last = read_date(period.end, "performedPeriod.end", profile)
+    if start is not None and end is not None and start.first > end.last:
+        return None, None, (("date-implausible", "performedPeriod"),)
+    if period.start is None:
+        first = (("date-missing", "performedPeriod.start"),)
+    return start, end, (*first, *last)
+
+
+def read_date(
+    text: str | None, path: str, profile: Profile
+) -> tuple[PartialDate | None, tuple[tuple[str, str], ...]]:
+    """The date in *text* at *path*, with what is to be said of it (fhir-mapping.md section 7)."""
+    if text is None:
+        return None, ()
+    day = parse_date(text, profile.time_zone)
+    if day is None:
+        return None, (("date-not-valid", path),)
+    if day.day is None:
+        return day, (("date-partial", path),)
+    return day, () if day.has_zone else (("date-no-zone", path),)
