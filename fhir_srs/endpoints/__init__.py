@@ -1,1 +1,43 @@
-"""See design.md, section 2."""
+"""Responses and times to event of mapped lesions, under a named study definition.
+
+Pure: no I/O but the reading of a study file, no clock; the data cutoff is an argument without default.
+"""
+
+from datetime import date
+from itertools import groupby
+
+import msgspec
+
+from fhir_srs.endpoints.courses import Excluded, read_courses
+from fhir_srs.endpoints.lesions import derive_times
+from fhir_srs.endpoints.patients import derive_patient
+from fhir_srs.endpoints.response import derive_responses
+from fhir_srs.endpoints.study import Study, load_study, shipped_studies
+from fhir_srs.model import Mapped, Response, TimeToEvent
+
+__all__ = ["Excluded", "Outcomes", "Study", "derive", "load_study", "shipped_studies"]
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
+    """What `derive` returns, in a total order; *excluded* are the lesions that the study does not take."""
+
+    study: Study
+    data_cutoff: date
+    responses: list[Response]
+    times: list[TimeToEvent]
+    excluded: list[Excluded]
+
+
+def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
+    """
+    The outcomes of *mapped* under *study*, nothing after *data_cutoff* counting.
+
+    Every eligible lesion has one response for each window and reading, and one row for each time
+    endpoint; what cannot be judged says why.
+    """
+    courses, excluded = read_courses(mapped, study, data_cutoff)
+    responses = [row for course in courses for row in derive_responses(course, study, data_cutoff)]
+    times = [row for course in courses for row in derive_times(course, study, data_cutoff)]
+    for _, group in groupby(courses, key=lambda course: course.lesion.patient):
+        times.extend(derive_patient(list(group), study))
+    return Outcomes(study=study, data_cutoff=data_cutoff, responses=responses, times=times, excluded=excluded)

@@ -1,0 +1,158 @@
+"""Pain scores of one patient, and which lesion each may count for (spec/endpoints.md sections 1 and 2).
+
+A score linked to a lesion counts for it. A patient-level score counts while exactly one treated lesion is
+under observation: from 28 days before its first fraction to the day before its retreatment
+(`attribution = single`, decisions.md E2 and E3). One day gives one assessment: its worst score.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from fhir_srs.dates import PartialDate
+from fhir_srs.endpoints.study import BASELINE
+from fhir_srs.model import Event, Lesion, Rung
+
+# Scales of their own, never mixed with the 0-10 numeric ratings or each other (fhir-mapping.md section 4).
+OWN_SERIES = frozenset(f"http://loinc.org|{code}" for code in ("38221-8", "75893-8", "54833-9", "64008-6"))
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """The worst attributable score of one day; *partial* is the range of days where the day is not known."""
+
+    on: date | None
+    value: Decimal
+    partial: PartialDate | None = None
+    sources: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    link: Rung = "patient"
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a treated lesion is under observation; *until* is exclusive, None for open."""
+
+    lesion_id: str
+    since: date
+    until: date | None
+
+    def holds(self, day: date) -> bool:
+        """Whether *day* lies in the span."""
+        return self.since <= day and (self.until is None or day < self.until)
+
+
+class Scores(msgspec.Struct, frozen=True, kw_only=True):
+    """What one lesion has: its assessments by day, those with a partial date, and days it cannot claim."""
+
+    dated: tuple[Assessment, ...]
+    partial: tuple[Assessment, ...]
+    not_attributable: tuple[PartialDate, ...]
+
+
+def series(event: Event) -> str:
+    """The series of a score: its code if that is a scale of its own, else the 0-10 rating."""
+    return event.code if event.code in OWN_SERIES and event.code else "0-10"
+
+
+def observed(lesions: Iterable[Lesion], retreated: dict[str, date | None]) -> tuple[Span, ...]:
+    """The spans of all treated lesions of a patient, eligible or not."""
+    before = timedelta(days=-BASELINE.first)
+    return tuple(
+        Span(
+            lesion_id=lesion.lesion_id,
+            since=lesion.start.first - before if lesion.start else date.min,
+            until=retreated[lesion.lesion_id],
+        )
+        for lesion in lesions
+    )
+
+
+def read_scores(
+    lesion: Lesion, linked: frozenset[str], events: Sequence[Event], spans: Sequence[Span], wanted: str
+) -> Scores:
+    """
+    The scores of series *wanted* for *lesion*: those linked to it or to *linked*, and the patient's.
+
+    *linked* holds, for its baseline, its predecessors at a shared level.
+    """
+    lesion_ids, own = linked | {lesion.lesion_id}, lesion.lesion_id
+    mine: list[Event] = []
+    strange: list[PartialDate] = []
+    for event, on in _pains(events, wanted):
+        if after_treatment(event, lesion):
+            continue
+        seen = {span.lesion_id for span in spans if _overlaps(span, on)}
+        if event.lesion_id in lesion_ids or (event.lesion_id is None and seen == {own}):
+            mine.append(event)
+        elif event.lesion_id is None and own in seen:
+            strange.append(on)
+    dated = _by_day(event for event in mine if event.on and event.on.day)
+    partial = tuple(_undated(event) for event in mine if event.on and not event.on.day)
+    return Scores(dated=dated, partial=partial, not_attributable=tuple(strange))
+
+
+def _pains(events: Iterable[Event], wanted: str) -> Iterator[tuple[Event, PartialDate]]:
+    for event in events:
+        if event.kind == "pain" and event.on is not None and series(event) == wanted:
+            yield event, event.on
+
+
+def after_treatment(event: Event, lesion: Lesion) -> bool:
+    """
+    Whether a score of the day of treatment was taken, by both clocks, after its end (section 1).
+
+    Such a score is no baseline; it would be follow-up on day 0, which no rule reads (decisions.md E5).
+    """
+    score, treated = event.on, lesion.end
+    if score is None or treated is None or score.instant is None or treated.instant is None:
+        return False
+    one_day = lesion.start is not None and score.day == treated.day == lesion.start.day
+    return one_day and score.instant > treated.instant
+
+
+def _overlaps(span: Span, on: PartialDate) -> bool:
+    return span.holds(on.first) or span.holds(on.last)
+
+
+def _by_day(events: Iterable[Event]) -> tuple[Assessment, ...]:
+    days: dict[date, list[Event]] = {}
+    for event in events:
+        if event.on and event.on.day:
+            days.setdefault(event.on.day, []).append(event)
+    return tuple(_worst(day, days[day]) for day in sorted(days))
+
+
+def _worst(day: date, events: Sequence[Event]) -> Assessment:
+    """Of several scores on one day the worst, site-linked and patient-level alike (decisions.md E3)."""
+    highest = max(_value(event) for event in events)
+    chosen = sorted((event for event in events if _value(event) == highest), key=lambda event: event.source)
+    event = chosen[0]
+    return Assessment(
+        on=day,
+        value=highest,
+        sources=tuple(sorted({one.source for one in chosen})),
+        flags=_flags(event),
+        link=event.link,
+    )
+
+
+def _undated(event: Event) -> Assessment:
+    return Assessment(
+        on=None,
+        value=_value(event),
+        partial=event.on,
+        sources=(event.source,),
+        flags=_flags(event),
+        link=event.link,
+    )
+
+
+def _flags(event: Event) -> tuple[str, ...]:
+    return event.flags if event.lesion_id else (*event.flags, "patient-level")
+
+
+def _value(event: Event) -> Decimal:
+    if not isinstance(event.value, Decimal):
+        raise TypeError("a pain event holds a decimal")
+    return event.value

@@ -1,0 +1,106 @@
+"""Pain response rules as tables: ICPRE's two dimensions, and the point-drop rule of `ryu2008`.
+
+The theory is spec/endpoints.md section 3. Every (P0, M0, Pt, Mt) has exactly one category: a rule set is a
+sequence of steps, the first that holds decides, and its name is the arm that is reported.
+
+P0, Pt are pain at baseline and at the assessment, 0 to 10; M0, Mt the OMED in mg/day, or None where
+unknown. All arithmetic is exact decimal.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+Category = Literal["CR", "PR", "PP", "IR", "STABLE", "PROG", "NE"]
+
+FALL = Decimal("0.75")  # Nakamura 2016 table 1: a fall of at least a quarter
+RISE = Decimal("1.25")  # ICPRE: a rise of at least a quarter
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """Pain and OMED at baseline and at an assessment; *delta* is the study's smallest change of pain."""
+
+    before: Decimal
+    after: Decimal
+    omed_before: Decimal
+    omed_after: Decimal
+    delta: Decimal
+
+    @property
+    def increased(self) -> bool:
+        """More opioid than before, by any amount."""
+        return self.omed_after > self.omed_before
+
+    @property
+    def fall(self) -> bool:
+        """A quarter less, or better."""
+        return self.omed_before > 0 and self.omed_after <= FALL * self.omed_before
+
+    @property
+    def rise(self) -> bool:
+        """A quarter more, or an opioid started."""
+        return omed_rise(self.omed_before, self.omed_after)
+
+    @property
+    def worse(self) -> bool:
+        """Pain up by the study's delta or more."""
+        return self.after >= self.before + self.delta
+
+    @property
+    def better(self) -> bool:
+        """Pain down by the study's delta or more."""
+        return self.after <= self.before - self.delta
+
+
+def omed_rise(before: Decimal, after: Decimal) -> bool:
+    """Whether the OMED went up by a quarter, or from nothing (spec/endpoints.md section 3, `rise`)."""
+    return after >= RISE * before if before > 0 else after > 0
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One line of a rule set: if *holds*, the category; *arm* is its name in the output."""
+
+    arm: str
+    category: Category
+    holds: Callable[[Change], bool]
+
+
+# Chow 2012 as read in spec/endpoints.md section 3, resolution order. `pp-both` is our only deviation
+# from the literal text (docs/decisions/003).
+ICPRE = (
+    Step("cr", "CR", lambda c: c.after == 0 and not c.increased),
+    Step("pp-both", "PP", lambda c: c.worse and c.rise),
+    Step("pp-pain", "PP", lambda c: c.worse and not c.fall),
+    Step("pp-omed", "PP", lambda c: c.rise and c.before <= c.after < c.before + c.delta),
+    Step("pr-pain", "PR", lambda c: c.better and not c.increased),
+    Step("pr-omed", "PR", lambda c: c.fall and c.after <= c.before),
+    Step("ir", "IR", lambda _: True),
+)
+# `threshold` of section 3: analgesic-blind, every score in one class.
+THRESHOLD = (
+    Step("cr", "CR", lambda c: c.after == 0),
+    Step("pr", "PR", lambda c: c.better),
+    Step("prog", "PROG", lambda c: c.worse),
+    Step("stable", "STABLE", lambda _: True),
+)
+RULES = {"icpre": ICPRE, "threshold": THRESHOLD}
+# Best first: what "best class" means under each rule (section 16; ICPRE by analogy).
+BEST_FIRST: dict[str, tuple[Category, ...]] = {
+    "icpre": ("CR", "PR", "IR", "PP"),
+    "threshold": ("CR", "PR", "STABLE", "PROG"),
+}
+RESPONSE: frozenset[str] = frozenset({"CR", "PR"})
+
+
+def classify(rule: str, change: Change) -> tuple[Category, str]:
+    """
+    The category of *change* under *rule*, and the arm that fired.
+
+    >>> n = Decimal
+    >>> classify("icpre", Change(before=n(7), after=n(5), omed_before=n(60), omed_after=n(60), delta=n(2)))
+    ('PR', 'pr-pain')
+    """
+    step = next(step for step in RULES[rule] if step.holds(change))
+    return step.category, step.arm

@@ -1,0 +1,94 @@
+"""The OMED of one day, with the evidence it rests on (spec/endpoints.md section 4, decisions.md E11).
+
+Per drug the best evidence level of the day counts; the day has the weakest of these. No opioid counts as
+0 only if some medication record shows that the list was kept; without any record it is unknown.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import groupby
+
+import msgspec
+
+from fhir_srs.model import Event
+
+# Strongest first.
+LEVELS = ("administration", "statement", "dispense", "order")
+ABSENCE_DAYS = 90
+
+
+class Omed(msgspec.Struct, frozen=True, kw_only=True):
+    """Milligrams of oral morphine equivalent a day; *value* None is unknown. *level* None: 0 by absence."""
+
+    value: Decimal | None
+    level: str | None = None
+    sources: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+UNKNOWN = Omed(value=None)
+
+
+def omed_on(day: date, events: Sequence[Event]) -> Omed:
+    """The OMED of *day* from one patient's opioid *events* (other drugs flagged `not-opioid`)."""
+    active = [event for event in events if _active(event, day) and "not-opioid" not in event.flags]
+    if active:
+        return _sum(active)
+    if any(_undated(event) for event in events if "not-opioid" not in event.flags):
+        return UNKNOWN
+    kept = [event for event in events if _shows_list(event, day)]
+    return Omed(value=Decimal(0), sources=_sources(kept)) if kept else UNKNOWN
+
+
+def same_evidence(before: Omed, after: Omed) -> bool:
+    """Whether two values may be compared: one level, or one of them 0 by absence."""
+    return before.level is None or after.level is None or before.level == after.level
+
+
+def _active(event: Event, day: date) -> bool:
+    """Active for certain or possibly: a partial first day opens at its earliest reading."""
+    return event.on is not None and event.on.first <= day and (event.until is None or day <= event.until.last)
+
+
+def _undated(event: Event) -> bool:
+    return event.on is None
+
+
+def _shows_list(event: Event, day: date) -> bool:
+    """A record of any drug active on *day* or dated in the 90 days before it."""
+    if event.on is None:
+        return False
+    return _active(event, day) or day - timedelta(days=ABSENCE_DAYS) <= event.on.last <= day
+
+
+def _sum(active: Iterable[Event]) -> Omed:
+    drugs = groupby(sorted(active, key=lambda event: event.code or ""), key=lambda event: event.code or "")
+    parts = [_drug(list(events)) for _, events in drugs]
+    values = [part.value for part in parts]
+    known = [value for value in values if value is not None]
+    return Omed(
+        value=sum(known, Decimal(0)) if len(known) == len(values) else None,
+        level=max((part.level or LEVELS[-1] for part in parts), key=LEVELS.index),
+        sources=tuple(sorted({source for part in parts for source in part.sources})),
+        flags=tuple(sorted({flag for part in parts for flag in part.flags})),
+    )
+
+
+def _drug(events: Sequence[Event]) -> Omed:
+    """One drug by its best evidence; of two values on the day the higher, unknown if one is."""
+    level = min((event.evidence or LEVELS[-1] for event in events), key=LEVELS.index)
+    best = [event for event in events if (event.evidence or LEVELS[-1]) == level]
+    values = [event.value for event in best]
+    known = [value for value in values if isinstance(value, Decimal)]
+    partial = any(event.on is not None and event.on.day is None for event in best)
+    return Omed(
+        value=max(known) if len(known) == len(values) and not partial else None,
+        level=level,
+        sources=_sources(best),
+        flags=tuple(sorted({flag for event in best for flag in event.flags})),
+    )
+
+
+def _sources(events: Iterable[Event]) -> tuple[str, ...]:
+    return tuple(sorted({event.source for event in events}))

@@ -1,0 +1,56 @@
+"""Overall survival and follow-up: one row a patient, from the t0 of the first eligible lesion.
+
+A death ends survival on its date; without one, or without its date, the patient is censored when last
+known alive (spec/endpoints.md section 15, decisions.md E12).
+"""
+
+from collections.abc import Iterator, Sequence
+
+from fhir_srs.endpoints.courses import Course
+from fhir_srs.endpoints.relapse import Occurrence
+from fhir_srs.endpoints.study import Study
+from fhir_srs.endpoints.tte import Subject, left_out, time_to_event
+from fhir_srs.model import TimeToEvent
+
+ENDPOINTS = ("overall-survival", "follow-up")
+
+
+def derive_patient(courses: Sequence[Course], study: Study) -> Iterator[TimeToEvent]:
+    """One patient's survival and follow-up; the latter is the same time, to be read in reverse."""
+    dated = sorted((course.t0, course.lesion.lesion_id) for course in courses if course.t0)
+    for endpoint in ENDPOINTS:
+        subject = Subject(
+            study=study.name,
+            patient=courses[0].lesion.patient,
+            lesion_id=None,
+            endpoint=endpoint,
+            grain="patient",
+        )
+        if not dated:
+            yield left_out(subject, "date-too-coarse", courses[0].lesion.sources)
+            continue
+        first = next(course for course in courses if course.lesion.lesion_id == dated[0][1])
+        origin = dated[0][0]
+        yield time_to_event(
+            subject,
+            origin,
+            events=[_died(first)],
+            censor=_alive(first),
+            also=first.lesion.sources,
+        )
+
+
+def _died(course: Course) -> Occurrence | None:
+    death = course.death
+    if death is None or death.on is None:
+        return None
+    return Occurrence(on=death.on, description="death", sources=death.sources)
+
+
+def _alive(course: Course) -> Occurrence:
+    """When last known alive; an undated death is said in a flag and counted, not timed."""
+    flags = ("death-date-unknown",) if course.death and course.death.on is None else ()
+    if course.last_alive is None:
+        raise ValueError("a treated patient was alive at treatment")
+    on, sources = course.last_alive
+    return Occurrence(on=on, description="last known alive", sources=sources, flags=flags)

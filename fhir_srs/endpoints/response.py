@@ -1,0 +1,222 @@
+"""Pain response of each lesion in each window, and the best class (spec/endpoints.md sections 1, 3, 15, 16).
+
+Within a window the day nearest the target counts, a tie goes to the earlier. A lesion without a category
+is NE with the first reason of decisions.md E9 that applies.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from fhir_srs.endpoints.assessments import Assessment
+from fhir_srs.endpoints.courses import Course, touches, within
+from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Category, Change, classify
+from fhir_srs.endpoints.opioids import UNKNOWN, Omed, same_evidence
+from fhir_srs.endpoints.study import WINDOWS, Study, Window
+from fhir_srs.model import Response
+
+ICPRE_DELTA = Decimal(2)  # the class printed beside a threshold study (decisions.md E13)
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The category of one assessment against the baseline, or NE with its reason."""
+
+    category: Category
+    arm: str | None = None
+    reason: str | None = None
+    assessment: Assessment | None = None
+    omed_before: Omed = UNKNOWN
+    omed_after: Omed = UNKNOWN
+    flags: tuple[str, ...] = ()
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """How pain and OMED are judged: a rule set, its delta, and whether opioids count."""
+
+    rule: str
+    delta: Decimal
+    aware: bool
+
+
+def reading(study: Study) -> Reading:
+    """The reading that *study* names."""
+    return Reading(study.rule, study.pain_delta, study.analgesics == "aware")
+
+
+def beside(study: Study) -> tuple[str, Reading]:
+    """The second reading printed beside: the ICPRE class of a threshold study, else the blind one."""
+    if study.rule == "threshold":
+        return "icpre", Reading("icpre", ICPRE_DELTA, aware=True)
+    return "blind", Reading("icpre", study.pain_delta, aware=False)
+
+
+def judge(course: Course, one: Assessment, how: Reading) -> Verdict:
+    """The category of assessment *one* of *course*, whose baseline is known."""
+    if course.baseline is None:
+        raise ValueError("a course without baseline cannot be judged")
+    before, after = course.omed(course.baseline.on), course.omed(one.on)
+    reason = _omed_reason(before, after) if how.aware else None
+    verdict = Verdict(category="NE", reason=reason, assessment=one, omed_before=before, omed_after=after)
+    if reason:
+        return verdict
+    change = _change(course.baseline, one, how, before, after)
+    category, arm = classify(how.rule, change)
+    flags = ("pain-up-omed-down",) if category == "IR" and change.worse and change.fall else ()
+    return msgspec.structs.replace(verdict, category=category, arm=arm, flags=flags)
+
+
+def _omed_reason(before: Omed, after: Omed) -> str | None:
+    if before.value is None or after.value is None:
+        return "omed-unknown"
+    return None if same_evidence(before, after) else "omed-evidence-mismatch"
+
+
+def _change(baseline: Assessment, one: Assessment, how: Reading, before: Omed, after: Omed) -> Change:
+    """Analgesic-blind is the same rule with Mt := M0 (decisions.md E13)."""
+    old = before.value if how.aware and before.value is not None else Decimal(0)
+    new = after.value if how.aware and after.value is not None else old
+    return Change(before=baseline.value, after=one.value, omed_before=old, omed_after=new, delta=how.delta)
+
+
+def derive_responses(course: Course, study: Study, cutoff: date) -> Iterator[Response]:
+    """Every window and the best class of one lesion, and the class beside it."""
+    variant, other = beside(study)
+    for window in (study.best, *WINDOWS):
+        verdict = respond(course, study, window, cutoff)
+        yield _row(course, study, window, None, verdict)
+        yield _row(course, study, window, variant, _beside(course, verdict, other))
+
+
+def respond(course: Course, study: Study, window: Window, cutoff: date) -> Verdict:
+    """The verdict of *course* in *window*: a category, or the first reason that applies."""
+    reason = not_due(course, window, cutoff) or course.baseline_reason or _gone(course, window)
+    if reason:
+        return Verdict(category="NE", reason=reason)
+    return best(course, study) if window.name == "best" else _visit(course, study, window)
+
+
+def not_due(course: Course, window: Window, cutoff: date) -> str | None:
+    """`not-yet-due` while the last day of *window* is after the cutoff; `date-too-coarse` without t0."""
+    end = course.lesion.end
+    if end is not None and end.last + timedelta(days=window.last) > cutoff:
+        return "not-yet-due"
+    return "date-too-coarse" if course.t0 is None else None
+
+
+def _gone(course: Course, window: Window) -> str | None:
+    if course.death and course.death.on and course.day(course.death.on) < window.first:
+        return "died-before-window"
+    if course.retreatment and course.day(course.retreatment.on) < window.first:
+        return "retreated-before-window"
+    return None
+
+
+def best(course: Course, study: Study) -> Verdict:
+    """The best class on the study's days, at the first assessment that reached it; dueness is not asked.
+
+    On the flare days only CR and PR count (decisions.md E5).
+    """
+    if course.baseline_reason or course.t0 is None:
+        return Verdict(category="NE", reason=course.baseline_reason or "date-too-coarse")
+    window, how = study.best, reading(study)
+    seen = [judge(course, one, how) for one in in_window(course, window)]
+    counting = [one for one in seen if one.category in RESPONSE or _day(course, one) > study.flare_days]
+    classes = [one for one in counting if one.category != "NE"]
+    if classes:
+        return min(classes, key=lambda one: BEST_FIRST[study.rule].index(one.category))
+    if counting:
+        return counting[0]
+    if seen:
+        return Verdict(category="NE", reason="flare-window-only")
+    return _no_score(course, study, window)
+
+
+def _day(course: Course, verdict: Verdict) -> int:
+    on = verdict.assessment.on if verdict.assessment else None
+    return course.day(on) if on else 0
+
+
+def in_window(course: Course, window: Window) -> list[Assessment]:
+    """The dated assessments of *window*, by day."""
+    return [one for one in course.follow_up if one.on and window.first <= course.day(one.on) <= window.last]
+
+
+def _visit(course: Course, study: Study, window: Window) -> Verdict:
+    found = in_window(course, window)
+    if not found:
+        return _no_score(course, study, window)
+    nearest = min(found, key=lambda one: _distance(course, one, window))
+    return judge(course, nearest, reading(study))
+
+
+def _distance(course: Course, one: Assessment, window: Window) -> tuple[int, date]:
+    if one.on is None:
+        raise ValueError("an assessment in a window has its day")
+    return abs(course.day(one.on) - window.target), one.on
+
+
+def _no_score(course: Course, study: Study, window: Window) -> Verdict:
+    """No dated score: a partial date wholly inside the window serves, else why not."""
+    if course.t0 is None:
+        return Verdict(category="NE", reason="date-too-coarse")
+    first, last = course.t0 + timedelta(days=window.first), course.t0 + timedelta(days=window.last)
+    if course.retreatment:
+        last = min(last, course.retreatment.on - timedelta(days=1))
+    inside = [one for one in course.partial if within(one, first, last)]
+    if inside:
+        return judge(course, inside[0], reading(study))
+    if any(touches(one.partial, first, last) for one in course.partial):
+        return Verdict(category="NE", reason="date-too-coarse")
+    strange = any(touches(one, first, last) for one in course.scores.not_attributable)
+    return Verdict(category="NE", reason="pain-not-attributable" if strange else "no-score-in-window")
+
+
+def _beside(course: Course, verdict: Verdict, how: Reading) -> Verdict:
+    """The other reading at the assessment that gave *verdict*, or its reason again."""
+    if verdict.assessment is None:
+        return verdict
+    return judge(course, verdict.assessment, how)
+
+
+def _row(course: Course, study: Study, window: Window, variant: str | None, verdict: Verdict) -> Response:
+    baseline, one = course.baseline, verdict.assessment
+    on = one.on if one else None
+    assessed = (*(baseline.flags if baseline else ()), *(one.flags if one else ()))
+    flags = {*course.flags, *verdict.flags, *assessed}
+    return Response(
+        study=study.name,
+        patient=course.lesion.patient,
+        lesion_id=course.lesion.lesion_id,
+        variant=variant,
+        window=window.name,
+        category=verdict.category,
+        arm=verdict.arm,
+        reason=verdict.reason,
+        flags=tuple(sorted(flags)),
+        baseline=baseline.value if baseline else None,
+        value=one.value if one else None,
+        omed_baseline=verdict.omed_before.value,
+        omed=verdict.omed_after.value,
+        assessed_on=on,
+        days=course.day(on) if on else None,
+        sources=_sources(course, verdict),
+        link=one.link if one else None,
+        omed_table=study.omed_table if one else None,
+    )
+
+
+def _sources(course: Course, verdict: Verdict) -> tuple[str, ...]:
+    """Treatment, baseline, assessment and the opioids of both days: all that the category rests on."""
+    death, retreatment = course.death, course.retreatment
+    parts: Sequence[Sequence[str]] = (
+        course.lesion.sources,
+        course.baseline.sources if course.baseline else (),
+        verdict.assessment.sources if verdict.assessment else (),
+        verdict.omed_before.sources,
+        verdict.omed_after.sources,
+        death.sources if death and verdict.reason == "died-before-window" else (),
+        retreatment.sources if retreatment and verdict.reason == "retreated-before-window" else (),
+    )
+    return tuple(sorted({source for part in parts for source in part}))
