@@ -136,6 +136,8 @@ def item(action: Action, unit: Unit) -> Item:
         version=action.version,
         provenance_reference=f"Provenance/{unit.provenance_id}" if unit.provenance_id else None,
         provenance=unit.provenance,
+        desired_sha=canonical_hash(unit.resource),
+        provenance_sha=canonical_hash(unit.provenance) if unit.provenance else None,
     )
 
 

@@ -29,7 +29,7 @@ Kind = Literal["create", "update", "retract"]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One unit to send. *version* is what the server's copy must still be; *provenance* goes with it."""
+    """One unit to send. *version* is what the server's copy must still be; the hashes are canonical."""
 
     kind: Kind
     reference: str
@@ -38,6 +38,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     provenance_reference: str | None = None
     provenance: bytes | None = None
+    desired_sha: str
+    provenance_sha: str | None = None
 
     @property
     def entries(self) -> int:
@@ -49,7 +51,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one item."""
 
     item: Item
-    state: OutboxState
+    line: Sent
+
+    @property
+    def state(self) -> OutboxState:
+        """How the outbox has it."""
+        return self.line.state
 
 
 class Writer:
@@ -79,7 +86,9 @@ class Writer:
         for group in transactions(items):
             if self._stop() or _hopeless(outcomes):
                 break
-            outcomes += self._send(group, tries=_TRIES)
+            sent = self._send(group, tries=_TRIES)
+            self._store.post(one.line for one in sent)
+            outcomes += sent
             self._report("write", len(outcomes), len(items))
         return outcomes
 
@@ -145,8 +154,7 @@ class Writer:
         line = self._line(item, state)
         if state == "CONFIRMED" and copy is not None and copy.body is not None:
             line = confirmed(line, copy.body, copy.version)
-        self._store.post([line])
-        return Outcome(item=item, state=state)
+        return Outcome(item=item, line=line)
 
     def _line(self, item: Item, state: OutboxState) -> Sent:
         known = self._known.get(item.reference)
@@ -154,8 +162,8 @@ class Writer:
             key=item.reference,
             id=item.reference.partition("/")[2],
             group=item.group,
-            desired_sha=canonical_hash(item.resource),
-            provenance_sha=canonical_hash(item.provenance) if item.provenance else None,
+            desired_sha=item.desired_sha,
+            provenance_sha=item.provenance_sha,
             confirmed_sha=known.confirmed_sha if known else None,
             confirmed_provenance=known.confirmed_provenance if known else None,
             stored_sha=known.stored_sha if known else None,
@@ -249,7 +257,7 @@ def _is_stored(item: Item, copy: Copy) -> bool:
     """Whether *copy* is what *item* sent, as far as a server may not change it."""
     if copy.body is None:
         return False
-    if canonical_hash(copy.body) == canonical_hash(item.resource):
+    if canonical_hash(copy.body) == item.desired_sha:
         return True
     return canonical_hash(_core(copy.body)) == canonical_hash(_core(item.resource))
 
@@ -261,7 +269,7 @@ def arrived(item: Item, copy: Copy) -> bool:
     Equal in full, or equal in meaning and no longer the version that was to be replaced: a component
     alone may have changed.
     """
-    if copy.body is not None and canonical_hash(copy.body) == canonical_hash(item.resource):
+    if copy.body is not None and canonical_hash(copy.body) == item.desired_sha:
         return True
     return copy.version != item.version and _is_stored(item, copy)
 

@@ -7,7 +7,7 @@ Json = dict[str, Any]
 
 MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition"
 SCT = "http://snomed.info/sct"
-T8 = {"coding": [{"system": SCT, "code": "11994002"}], "text": "T8"}
+T8 = {"coding": [{"system": SCT, "code": "77435000"}], "text": "T8"}
 
 
 def reference(resource: Json) -> Json:

@@ -293,7 +293,8 @@ def test_a_dry_look_sends_only_gets(server: Shelf, tmp_path: Path) -> None:
 
 
 def test_no_access_ends_the_writing_at_once(tmp_path: Path) -> None:
-    item = Item(kind="create", reference="Observation/srs-a", group=GROUP, resource=unit("a").resource)
+    sent = unit("a").resource
+    item = Item(kind="create", reference="Observation/srs-a", group=GROUP, resource=sent, desired_sha="any")
     with raw_server(http(403)) as refusing, reached(refusing.base, tmp_path) as (client, store):
         writer = Writer(client, store, outbox={}, report=silent, stop=lambda: False)
         with pytest.raises(AccessRefused) as raised:
