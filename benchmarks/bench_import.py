@@ -37,10 +37,10 @@ def main() -> None:
     found = {"heavy modules": [one for one in HEAVY if one in sys.modules]}
 
     import json
-    import resource
 
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(json.dumps({"cpu": cpu, "wall": wall, "rss_kib": rss, "found": found}))
+    from benchmarks.measure import peak_rss_kib
+
+    print(json.dumps({"cpu": cpu, "wall": wall, "rss_kib": peak_rss_kib(), "found": found}))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from benchmarks.floor import files
 from benchmarks.measure import Round, compare, report
 from benchmarks.truth import row, summary
 from fhir_srs import load_profile, map_resources
+from fhir_srs.dates import PartialDate
 from fhir_srs.files import read_sources
 from fhir_srs.model import Mapped
 
@@ -36,11 +37,15 @@ def map_files(folder: Path) -> Mapped:
 def found(mapped: Mapped) -> dict[str, Any]:
     """What the equality check and the table need."""
     rows = [
-        row(one.patient_identifier, one.levels, one.start, one.end, one.dose_gy, one.fractions)
+        row(one.patient_identifier, one.levels, _text(one.start), _text(one.end), one.dose_gy, one.fractions)
         for one in mapped.lesions
     ]
     more = {"events": len(mapped.events), "issues": len(mapped.issues)}
     return {"lines": mapped.counts.read, **summary(rows), **more}
+
+
+def _text(on: PartialDate | None) -> str | None:
+    return on.text if on else None
 
 
 def main() -> None:
