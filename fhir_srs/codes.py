@@ -20,6 +20,7 @@ TG263 = "http://hl7.org/fhir/us/mcode/CodeSystem/tg263-cs"
 DICOM_UID = "urn:dicom:uid"
 
 Pair: TypeAlias = tuple[str, str]
+_NOWHERE: Mapping[str, str] = {}
 
 
 class CodingLike(Protocol):
@@ -64,6 +65,16 @@ class Codes(msgspec.Struct, frozen=True):
 
     sets: Mapping[str, Mapping[Pair, str]] = {}
     aliases: Mapping[str, str] = {}
+    index: Mapping[Pair, Mapping[str, str]] = {}
+
+    @classmethod
+    def of(cls, sets: Mapping[str, Mapping[Pair, str]], aliases: Mapping[str, str]) -> "Codes":
+        """The *sets*, and an index of them by code: most codes of a hospital are in none."""
+        index: dict[Pair, dict[str, str]] = {}
+        for name, pairs in sets.items():
+            for pair, meaning in pairs.items():
+                index.setdefault(pair, {})[name] = meaning
+        return cls(sets, aliases, index)
 
     def among(self, name: str) -> Mapping[Pair, str]:
         """The set *name*; empty where no table has one."""
@@ -71,36 +82,39 @@ class Codes(msgspec.Struct, frozen=True):
 
     def find(self, name: str, concept: ConceptLike | None) -> Found | None:
         """The first coding of *concept* that is in the set *name*, or None. Any of several codings counts."""
-        if concept is None:
-            return None
-        among = self.sets.get(name)
-        if among:
+        if concept is not None:
             for coding in concept.coding:
-                found = self._look_up(among, coding)
+                found = self.find_coding(name, coding)
                 if found is not None:
                     return found
         return None
 
     def find_all(self, name: str, concepts: Collection[ConceptLike]) -> Iterator[Found]:
         """Every coding of *concepts* that is in the set *name*, in their order."""
-        among = self.among(name)
         for concept in concepts:
             for coding in concept.coding:
-                found = self._look_up(among, coding)
+                found = self.find_coding(name, coding)
                 if found is not None:
                     yield found
 
     def find_coding(self, name: str, coding: CodingLike) -> Found | None:
         """*coding* itself, if it is in the set *name*."""
-        return self._look_up(self.among(name), coding)
+        pair, meanings, misspelt = self.meanings(coding)
+        meaning = meanings.get(name)
+        return None if meaning is None else Found(pair, meaning, misspelt)
 
-    def _look_up(self, among: Mapping[Pair, str], coding: CodingLike) -> Found | None:
-        system, code = coding.system, coding.code
-        if system is None or code is None:
-            return None
-        meaning = among.get((system, code))
-        if meaning is not None:
-            return Found((system, code), meaning, False)
-        right = self.aliases.get(system)
-        meaning = among.get((right, code)) if right else None
-        return Found((right, code), meaning, True) if right and meaning is not None else None
+    def meanings(self, coding: CodingLike) -> tuple[Pair, Mapping[str, str], bool]:
+        """The canonical (system, code) of *coding*, its meaning in each set with it, and whether misspelt."""
+        pair = (coding.system or "", coding.code or "")
+        meanings = self.index.get(pair)
+        if meanings is not None:
+            return pair, meanings, False
+        right = self.aliases.get(pair[0])
+        if right is None:
+            return pair, _NOWHERE, False
+        return (right, pair[1]), self.index.get((right, pair[1]), _NOWHERE), True
+
+    def in_any(self, names: Collection[str], concept: ConceptLike | None) -> frozenset[str]:
+        """Those of the sets *names* that have a coding of *concept*."""
+        codings = concept.coding if concept is not None else ()
+        return frozenset(name for one in codings for name in self.meanings(one)[1] if name in names)

@@ -17,7 +17,7 @@ from fhir_srs.mapping.lesions import lesion_order, with_number
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.reading import Mended, Other, Unreadable, read
+from fhir_srs.mapping.reading import Mended, Other, Unreadable, parse, read
 from fhir_srs.model import Event, Issue, Lesion, Mapped, ResourceCounts
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
@@ -54,10 +54,19 @@ class _Gathered:
             self.refuse(_reference(found.type, found.id), "resource-unreadable", found.path)
         elif isinstance(found, Mended):
             self._add_mended(found)
-        elif _is_ours(found, self.profile):
-            self.counts["ignored"] += 1
         else:
-            self._keep(found)
+            self.add_known(found)
+
+    def add_known(self, found: r4.Known) -> None:
+        """Take one resource of a type that we read, unless we wrote it."""
+        if found.identifier and _is_ours(found, self.profile):
+            self.counts["ignored"] += 1
+            return
+        key = f"{found.__class__.__name__}/{found.id}"
+        present = self.resources.setdefault(key, found)
+        if present is not found:
+            self.resources[key] = max(present, found, key=_version)
+            self.refuse(key, "version-superseded", "meta.versionId")
 
     def refuse(self, key: str | None, reason: str, path: str | None = None) -> None:
         """Enter one resource as refused."""
@@ -68,14 +77,7 @@ class _Gathered:
         key = _reference(type(found.resource).__name__, found.resource.id)
         for path in found.paths:
             self.issues.append(self.profile.issue("resource-unreadable", key, path, used=True))
-        self.add(found.resource)
-
-    def _keep(self, found: r4.Known) -> None:
-        key = f"{found.__class__.__name__}/{found.id}"
-        present = self.resources.setdefault(key, found)
-        if present is not found:
-            self.resources[key] = max(present, found, key=_version)
-            self.refuse(key, "version-superseded", "meta.versionId")
+        self.add_known(found.resource)
 
 
 def _reference(kind: str | None, identity: str | None) -> str | None:
@@ -96,7 +98,7 @@ def _version(resource: r4.Known) -> tuple[datetime, int, str, bytes]:
 
 def _is_ours(resource: r4.Known, profile: Profile) -> bool:
     """Whether *resource* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
-    if not isinstance(resource, r4.Observation) or not resource.identifier:
+    if not isinstance(resource, r4.Observation):
         return False
     systems = {one.system or "" for one in resource.identifier}
     ours = (resource.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
@@ -106,8 +108,12 @@ def _is_ours(resource: r4.Known, profile: Profile) -> bool:
 def _gather(resources: Iterable[Any], profile: Profile) -> _Gathered:
     gathered = _Gathered(profile)
     for item in [resources] if isinstance(resources, (bytes, str, Mapping)) else resources:
-        for found in read(item):
-            gathered.add(found)
+        found = parse(item) if item.__class__ is bytes else None
+        if isinstance(found, r4.Resource) and found.id:
+            gathered.add_known(found)
+        else:
+            for each in read(item):
+                gathered.add(each)
     return gathered
 
 

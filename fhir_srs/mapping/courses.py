@@ -10,7 +10,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate
-from fhir_srs.mapping.facts import PatientFacts
+from fhir_srs.mapping.facts import PatientFacts, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.patients import relative, source, token
 from fhir_srs.mapping.procedures import Course, course_kind, read_course
@@ -81,14 +81,12 @@ def find_courses(
 
 
 def _read_all(facts: PatientFacts, profile: Profile, ledger: Ledger) -> Iterator[Course]:
-    for key in sorted(facts.resources):
-        procedure = facts.resources[key]
-        if isinstance(procedure, r4.Procedure):
-            kind = course_kind(procedure, profile)
-            if kind == "intracranial":
-                ledger.ignore(key)
-            elif kind is not None:
-                yield read_course(procedure, kind, profile)
+    for key, procedure in of_type(r4.Procedure, facts.resources):
+        kind = course_kind(procedure, profile)
+        if kind == "intracranial":
+            ledger.ignore(key)
+        elif kind is not None:
+            yield read_course(procedure, kind, profile)
 
 
 def _parent(part: Course) -> str | None:

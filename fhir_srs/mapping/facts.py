@@ -7,7 +7,7 @@ data. Linking to lesions comes later, from the `LinkHints`, once the patient's l
 
 from collections.abc import Container, Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -73,6 +73,14 @@ class Drug(msgspec.Struct, frozen=True, kw_only=True):
     ingredients: tuple[str, ...]
     strengths: tuple[tuple[Decimal, str, Decimal, str] | None, ...] = ()
     form: str | None = None
+
+
+_AnyResource = TypeVar("_AnyResource", bound=r4.Resource)
+
+
+def of_type(kind: type[_AnyResource], resources: Mapping[str, r4.Resource]) -> list[tuple[str, _AnyResource]]:
+    """The (key, resource) pairs of that very *kind*, in the order of keys."""
+    return sorted((key, one) for key, one in resources.items() if one.__class__ is kind)
 
 
 class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):

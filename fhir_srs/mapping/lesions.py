@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping.courses import Treatment, find_courses
-from fhir_srs.mapping.facts import LesionSite, PatientFacts
+from fhir_srs.mapping.facts import LesionSite, PatientFacts, of_type
 from fhir_srs.mapping.labels import places
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.patients import relative, token
@@ -43,11 +43,9 @@ class Places(NamedTuple):
 
 def read_places(facts: PatientFacts, profile: Profile) -> Places:
     """The BodyStructures of *facts*, read once."""
-    structures = {
-        key: one for key, one in sorted(facts.resources.items()) if isinstance(one, r4.BodyStructure)
-    }
-    volumes = {key: read_volume(one, profile) for key, one in structures.items()}
-    tumours = [_Tumour(volumes[key], _tumour_id(one)) for key, one in structures.items() if _is_tumour(one)]
+    structures = of_type(r4.BodyStructure, facts.resources)
+    volumes = {key: read_volume(one, profile) for key, one in structures}
+    tumours = [_Tumour(volumes[key], _tumour_id(one)) for key, one in structures if _is_tumour(one)]
     return Places(volumes, tumours)
 
 

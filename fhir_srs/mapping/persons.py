@@ -6,7 +6,7 @@ from datetime import date
 import msgspec
 
 from fhir_srs import r4
-from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Use
+from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Use, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.patients import build_patient, died
@@ -53,8 +53,10 @@ def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
 
 def _person(facts: PatientFacts, profile: Profile, ledger: Ledger) -> tuple[PatientFacts, Patient]:
     """*facts* without what may not be used, with the dates that bound a life; and the person."""
-    resources = {key: one for key, one in facts.resources.items() if _usable(key, one, profile, ledger)}
-    records = {key: one for key, one in resources.items() if isinstance(one, r4.Patient)}
+    doubtful = [key for key, one in facts.resources.items() if one.modifier_extension or _is_error(one)]
+    barred = {key for key in doubtful if not _usable(key, facts.resources[key], profile, ledger)}
+    resources = {key: one for key, one in facts.resources.items() if key not in barred}
+    records = dict(of_type(r4.Patient, resources))
     record = records.pop(facts.patient, None)
     merged = list(records.values())
     ledger.use(*records, *((facts.patient,) if record else ()))
@@ -70,6 +72,10 @@ def _person(facts: PatientFacts, profile: Profile, ledger: Ledger) -> tuple[Pati
     return bounded, patient
 
 
+def _is_error(resource: r4.Resource) -> bool:
+    return getattr(resource, "status", None) == "entered-in-error"
+
+
 def _usable(key: str, resource: r4.Resource, profile: Profile, ledger: Ledger) -> bool:
     """Whether *resource* may be used at all: not in error, and without modifiers of unknown meaning."""
     if resource.modifier_extension and not all(
@@ -77,7 +83,7 @@ def _usable(key: str, resource: r4.Resource, profile: Profile, ledger: Ledger) -
     ):
         ledger.refuse(key, "modifier-extension-unknown", "modifierExtension")
         return False
-    if getattr(resource, "status", None) == "entered-in-error":
+    if _is_error(resource):
         ledger.refuse(key, "status-entered-in-error", "status")
         return False
     return True

@@ -40,6 +40,7 @@ PART_PROFILES = frozenset(
 _NAMED_SBRT = re.compile(r"\b(?:SBRT|SABR)\b|stereotactic (?:body|ablative)", re.IGNORECASE)
 _NAMED_SRS = re.compile(r"\bSRS\b|radio-?surg|cyber ?knife", re.IGNORECASE)
 
+_SETS = frozenset({"intracranial", "course-part", "course", "radiotherapy", "radiosurgery", "billing"})
 CourseKind = Literal["summary", "surgical", "delivery", "billed", "part", "intracranial"]
 Named = Literal["SRS", "SBRT"]
 
@@ -73,24 +74,24 @@ def course_kind(procedure: r4.Procedure, profile: Profile) -> CourseKind | None:
 
     Codes of the brain come first: a generic radiosurgery code beside one does not make it spinal.
     """
-    codes, concept = profile.codes, procedure.code
-    if codes.find("intracranial", concept):
+    sets = profile.codes.in_any(_SETS, procedure.code)
+    if "intracranial" in sets:
         return "intracranial"
     profiles = procedure.meta.profile if procedure.meta else ()
-    if codes.find("course-part", concept) or not PART_PROFILES.isdisjoint(profiles):
+    if "course-part" in sets or not PART_PROFILES.isdisjoint(profiles):
         return "part"
-    if codes.find("course", concept) or not COURSE_PROFILES.isdisjoint(profiles):
+    if "course" in sets or not COURSE_PROFILES.isdisjoint(profiles):
         return "summary"
-    if codes.find("radiotherapy", concept) and any(r4.extensions(procedure.extension, DOSE)):
+    if "radiotherapy" in sets and any(r4.extensions(procedure.extension, DOSE)):
         return "summary"
-    billed = codes.find("billing", concept)
     if (
-        codes.find("radiosurgery", concept)
+        "radiosurgery" in sets
         or _german(procedure, profile)
-        or _said("radiosurgery", concept, profile)
+        or _said("radiosurgery", procedure.code, profile)
     ):
         return "surgical"
-    if billed:
+    billed = profile.codes.find("billing", procedure.code) if "billing" in sets else None
+    if billed is not None:
         return "delivery" if billed.meaning == "delivery" else "billed"
     return None
 
@@ -158,9 +159,10 @@ def phase_fractions(course: Course) -> Fractions:
 
 
 def _code_reasons(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Iterator[tuple[str, str]]:
-    sets = ("course", "course-part", "radiotherapy", "radiosurgery", "billing")
-    found = [one for name in sets if (one := profile.codes.find(name, procedure.code))]
-    if any(one.misspelt for one in found):
+    codings = procedure.code.coding if procedure.code else ()
+    looked_up = [profile.codes.meanings(one) for one in codings]
+    found = [misspelt for _, meanings, misspelt in looked_up if not _SETS.isdisjoint(meanings)]
+    if any(found):
         yield "code-system-misspelt", "code"
     if kind == "surgical" and not found and not _german(procedure, profile):
         yield "code-text-only", "code"

@@ -192,7 +192,7 @@ def _codes(extra: Iterable[_CodeRow], systems: Mapping[str, str]) -> Codes:
     aliases = {row["alias"]: row["system"] for row in tables.rows("systems.csv")}
     known = {system for pairs in sets.values() for system, _ in pairs}
     spelt = {variant: system for system in sorted(known) for variant in _variants(system)}
-    return Codes(sets=sets, aliases={**spelt, **aliases, **systems})
+    return Codes.of(sets, {**spelt, **aliases, **systems})
 
 
 @cache

@@ -180,8 +180,8 @@ def _concept(concept: ConceptLike, codes: Codes) -> _Coded:
 
 def _place(coding: CodingLike, codes: Codes) -> tuple[str, str, bool]:
     """The set of places that *coding* is in, its meaning there, and whether its system was misspelt."""
-    for kind in _PLACES:
-        found = codes.find_coding(kind, coding)
-        if found is not None:
-            return kind, found.meaning, found.misspelt
+    _, meanings, misspelt = codes.meanings(coding)
+    for kind in _PLACES if meanings else ():
+        if kind in meanings:
+            return kind, meanings[kind], misspelt
     return "", "", False
