@@ -121,7 +121,8 @@ def _course(lesion: Lesion, treated: Sequence[Lesion], events: Sequence[Event], 
     spans = observed(treated, ends)
     earlier = frozenset(one.lesion_id for one in treated if _shares(one, lesion) and _before(one, lesion))
     wanted = _series(lesion, earlier, events)
-    own = read_scores(lesion, frozenset(), events, spans, wanted)
+    shared = [*events, *_of_successors(lesion, treated, events)]
+    own = read_scores(lesion, frozenset(), shared, spans, wanted)
     before = read_scores(lesion, earlier, events, spans, wanted)
     baseline, reason = _baseline(lesion, before, study)
     return Course(
@@ -152,6 +153,24 @@ def _shares(one: Lesion, other: Lesion) -> bool:
 
 def _before(one: Lesion, other: Lesion) -> bool:
     return one.start is not None and other.start is not None and one.start.first < other.start.first
+
+
+def _of_successors(lesion: Lesion, treated: Sequence[Lesion], events: Sequence[Event]) -> list[Event]:
+    """Baseline scores of later lesions at a shared level: follow-up of *lesion* too (decisions.md E2)."""
+    later = {one.lesion_id: one for one in treated if _shares(one, lesion) and _before(lesion, one)}
+    return [
+        msgspec.structs.replace(event, lesion_id=lesion.lesion_id)
+        for event in events
+        if event.kind == "pain" and event.lesion_id in later and _at_baseline(event, later[event.lesion_id])
+    ]
+
+
+def _at_baseline(event: Event, lesion: Lesion) -> bool:
+    """Whether a score lies wholly in the baseline window of *lesion*."""
+    if event.on is None or lesion.start is None:
+        return False
+    first = lesion.start.first + timedelta(days=BASELINE.first)
+    return first <= event.on.first and event.on.last <= lesion.start.last
 
 
 def _series(lesion: Lesion, earlier: frozenset[str], events: Sequence[Event]) -> str:

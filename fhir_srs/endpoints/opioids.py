@@ -32,10 +32,13 @@ UNKNOWN = Omed(value=None)
 
 def omed_on(day: date, events: Sequence[Event]) -> Omed:
     """The OMED of *day* from one patient's opioid *events* (other drugs flagged `not-opioid`)."""
-    active = [event for event in events if _active(event, day) and "not-opioid" not in event.flags]
+    opioids = [event for event in events if "not-opioid" not in event.flags]
+    active = [event for event in opioids if _active(event, day)]
+    if any(_lapsed(drug, day) for drug in _drugs(opioids)):
+        return UNKNOWN
     if active:
-        return _sum(active)
-    if any(_undated(event) for event in events if "not-opioid" not in event.flags):
+        return _sum(active, day)
+    if any(event.on is None for event in opioids):
         return UNKNOWN
     kept = [event for event in events if _shows_list(event, day)]
     return Omed(value=Decimal(0), sources=_sources(kept)) if kept else UNKNOWN
@@ -51,8 +54,28 @@ def _active(event: Event, day: date) -> bool:
     return event.on is not None and event.on.first <= day and (event.until is None or day <= event.until.last)
 
 
-def _undated(event: Event) -> bool:
-    return event.on is None
+def _certain(event: Event, day: date) -> bool:
+    """Active on every reading of its partial dates."""
+    return event.on is not None and event.on.last <= day and (event.until is None or day <= event.until.first)
+
+
+def _lapsed(drug: Sequence[Event], day: date) -> bool:
+    """
+    Whether the last entry of a drug is an order without an end whose 30 days are over by *day*.
+
+    Nobody knows whether it was taken on: the dose is unknown then, never 0 (decisions.md 10).
+    """
+    begun = [event for event in drug if event.on is not None and event.on.first <= day]
+    if not begun or any(_active(event, day) for event in begun):
+        return False
+    last = max(begun, key=lambda event: (event.on.first if event.on else date.min, event.source))
+    return "open-order" in last.flags
+
+
+def _drugs(events: Iterable[Event]) -> list[list[Event]]:
+    """*events* by ingredient."""
+    ordered = sorted(events, key=lambda event: event.code or "")
+    return [list(drug) for _, drug in groupby(ordered, key=lambda event: event.code or "")]
 
 
 def _shows_list(event: Event, day: date) -> bool:
@@ -62,9 +85,8 @@ def _shows_list(event: Event, day: date) -> bool:
     return _active(event, day) or day - timedelta(days=ABSENCE_DAYS) <= event.on.last <= day
 
 
-def _sum(active: Iterable[Event]) -> Omed:
-    drugs = groupby(sorted(active, key=lambda event: event.code or ""), key=lambda event: event.code or "")
-    parts = [_drug(list(events)) for _, events in drugs]
+def _sum(active: Iterable[Event], day: date) -> Omed:
+    parts = [_drug(drug, day) for drug in _drugs(active)]
     values = [part.value for part in parts]
     known = [value for value in values if value is not None]
     return Omed(
@@ -75,15 +97,15 @@ def _sum(active: Iterable[Event]) -> Omed:
     )
 
 
-def _drug(events: Sequence[Event]) -> Omed:
+def _drug(events: Sequence[Event], day: date) -> Omed:
     """One drug by its best evidence; of two values on the day the higher, unknown if one is."""
     level = min((event.evidence or LEVELS[-1] for event in events), key=LEVELS.index)
     best = [event for event in events if (event.evidence or LEVELS[-1]) == level]
     values = [event.value for event in best]
     known = [value for value in values if isinstance(value, Decimal)]
-    partial = any(event.on is not None and event.on.day is None for event in best)
+    certain = all(_certain(event, day) for event in best)
     return Omed(
-        value=max(known) if len(known) == len(values) and not partial else None,
+        value=max(known) if len(known) == len(values) and certain else None,
         level=level,
         sources=_sources(best),
         flags=tuple(sorted({flag for event in best for flag in event.flags})),

@@ -184,7 +184,8 @@ def _row(course: Course, study: Study, window: Window, variant: str | None, verd
     baseline, one = course.baseline, verdict.assessment
     on = one.on if one else None
     assessed = (*(baseline.flags if baseline else ()), *(one.flags if one else ()))
-    flags = {*course.flags, *verdict.flags, *assessed}
+    opioids = (*verdict.omed_before.flags, *verdict.omed_after.flags) if one else ()
+    flags = {*course.flags, *verdict.flags, *assessed, *opioids}
     return Response(
         study=study.name,
         patient=course.lesion.patient,
