@@ -34,6 +34,7 @@ class Coding(Element, frozen=True):
 class CodeableConcept(Element, frozen=True):
     coding: tuple[Coding, ...] = ()
     text: str | None = None
+    extension: tuple["Extension", ...] = ()
 
 
 class Identifier(Element, frozen=True):

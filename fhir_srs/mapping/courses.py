@@ -72,7 +72,7 @@ def find_courses(
     told = [_treatment(one, _parts_of(one, parts, courses), volumes, profile) for one in whole]
     told += [_from_parts(group, volumes, profile) for group in _orphans(parts, whole, courses)]
     judged = [one for each in told if (one := _judged(each, ledger)) is not None]
-    known = _with_bills(_without_copies(judged, ledger), bills, volumes, profile, ledger)
+    known = _with_bills(_without_copies(_sessions_joined(judged), ledger), bills, volumes, profile, ledger)
     taking_part = {name for one in known for name in (one.course.key, *one.others)}
     for course in courses:
         if course.key not in taking_part:
@@ -172,7 +172,7 @@ def _judged(told: Treatment, ledger: Ledger) -> Treatment | None:
             return _noted(told, "status-conflicts-with-dates")
         return msgspec.structs.replace(_noted(told, "course-in-progress"), provisional=True)
     if status not in _ENDED:
-        if told.course.end is None or all(one.dose is None for one in told.entries):
+        if told.course.end is None or not _dosed(told):
             ledger.refuse(key, "status-unclear", "status")
             return None
         return _noted(told, "status-unclear")
@@ -181,6 +181,21 @@ def _judged(told: Treatment, ledger: Ledger) -> Treatment | None:
 
 def _noted(told: Treatment, *reasons: str) -> Treatment:
     return msgspec.structs.replace(told, reasons=(*told.reasons, *reasons))
+
+
+def _sessions_joined(told: Sequence[Treatment]) -> list[Treatment]:
+    """*told*, where procedures without a dose at the same levels, days apart, are sessions of one course.
+
+    A site that codes each session as a procedure must not look like one that treats again every week. How
+    many fractions they were stays unknown: only billed deliveries count as such (`decisions.md` 18).
+    """
+    sessions = [one for one in told if one.course.kind == "surgical" and one.levels and not _dosed(one)]
+    others = [one for one in told if one not in sessions]
+    return [*others, *(_added_up(group) for group in _in_one_course(sessions))]
+
+
+def _dosed(told: Treatment) -> bool:
+    return any(one.dose is not None for one in told.entries)
 
 
 def _without_copies(told: Sequence[Treatment], ledger: Ledger) -> list[Treatment]:
@@ -200,12 +215,11 @@ def _worth(told: Treatment) -> tuple[int, bool, bool, float, str]:
     """Sorts the copy that counts to the front: completed, then told with a dose, then the latest."""
     meta = told.course.procedure.meta
     updated = _instant(meta.last_updated if meta else None)
-    dosed = any(one.dose is not None for one in told.entries)
     word = _WORD[told.course.kind]
     return (
         word,
         told.provisional,
-        word > 0 and not dosed,
+        word > 0 and not _dosed(told),
         -(updated - _LONG_AGO).total_seconds(),
         told.course.key,
     )
@@ -281,9 +295,9 @@ def _with_bills(
         else:
             ledger.use(bill.course.key)
             found[place] = _joined(found[place], bill)
-    for group in _billed_courses(alone, ledger):
-        found.append(_billed(group))
-        ledger.use(*(one.course.key for one in group))
+    for bill in [one for one in alone if not one.levels]:
+        ledger.refuse(bill.course.key, _placeless(bill.site), "bodySite")
+    found += [_added_up(group) for group in _in_one_course([one for one in alone if one.levels])]
     return sorted(found, key=lambda one: (_first_day(one.start), sorted(one.levels), one.course.key))
 
 
@@ -298,18 +312,15 @@ def _covers(known: Treatment, bill: Treatment) -> bool:
     )
 
 
-def _billed_courses(bills: Sequence[Treatment], ledger: Ledger) -> list[list[Treatment]]:
-    """*bills* in groups of one course each; those that name no level prove nothing by themselves."""
+def _in_one_course(told: Sequence[Treatment]) -> list[list[Treatment]]:
+    """*told* in groups of one course each: the same levels, each at most 14 days after the one before."""
     groups: list[list[Treatment]] = []
-    for bill in sorted(bills, key=lambda one: (_first_day(one.start), one.course.key)):
-        if not bill.levels:
-            ledger.refuse(bill.course.key, _placeless(bill.site), "bodySite")
-            continue
-        group = next((one for one in groups if _continues(one, bill)), None)
+    for one in sorted(told, key=lambda one: (_first_day(one.start), one.course.key)):
+        group = next((known for known in groups if _continues(known, one)), None)
         if group is None:
-            groups.append([bill])
+            groups.append([one])
         else:
-            group.append(bill)
+            group.append(one)
     return groups
 
 
@@ -326,8 +337,10 @@ def _continues(group: Sequence[Treatment], bill: Treatment) -> bool:
     return same and bill.start is not None and bill.start.first - last <= _SAME_COURSE
 
 
-def _billed(group: Sequence[Treatment]) -> Treatment:
-    """The course that the bills of *group* add up to: fractions are the distinct dates of deliveries."""
+def _added_up(group: Sequence[Treatment]) -> Treatment:
+    """The course that *group* adds up to: its fractions are the distinct dates of billed deliveries."""
+    if len(group) == 1 and group[0].course.kind == "surgical":
+        return group[0]
     days = {one.start.text for one in group if one.course.kind == "delivery" and one.start is not None}
     first = next((one for one in group if one.course.kind == "delivery"), group[0])
     end = max((one.course.end or one.start for one in group), key=_last_day)
@@ -343,6 +356,7 @@ def _billed(group: Sequence[Treatment]) -> Treatment:
         others=tuple(one.course.key for one in group if one is not first),
         sources=tuple(sorted({name for one in group for name in one.sources})),
         delivered=len(days) or None,
+        provisional=all(one.provisional for one in group),
         reasons=tuple(sorted({reason for one in group for reason in one.reasons})),
     )
 

@@ -6,12 +6,14 @@ from datetime import date
 import msgspec
 
 from fhir_srs import r4
+from fhir_srs.mapping.conditions import with_conditions
 from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Use, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.patients import build_patient, died
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.readers import READERS, link
+from fhir_srs.mapping.vital_status import death_of
 from fhir_srs.model import Event, Issue, Lesion, Patient
 
 
@@ -28,9 +30,8 @@ class PatientMap(msgspec.Struct, frozen=True, kw_only=True):
 def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
     """The lesions and events of the patient of *facts*; every resource there ends in `uses`."""
     ledger = Ledger(profile)
-    facts, patient = _person(facts, profile, ledger)
-    sites = find_lesions(facts, patient, profile, ledger)
-    events: list[Event] = []
+    facts, patient, events = _person(facts, profile, ledger)
+    sites = with_conditions(find_lesions(facts, patient, profile, ledger), facts, profile)
     for key, resource in facts.resources.items():
         reader = READERS.get(resource.__class__)
         if key in ledger.uses:
@@ -45,14 +46,16 @@ def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
     return PatientMap(
         patient=patient,
         lesions=tuple(one.lesion for one in sites),
-        events=tuple(sorted(events, key=_occurrence)),
+        events=tuple(sorted(_one_death(events, ledger), key=_occurrence)),
         issues=tuple(dict.fromkeys(ledger.issues)),
         uses=ledger.uses,
     )
 
 
-def _person(facts: PatientFacts, profile: Profile, ledger: Ledger) -> tuple[PatientFacts, Patient]:
-    """*facts* without what may not be used, with the dates that bound a life; and the person."""
+def _person(
+    facts: PatientFacts, profile: Profile, ledger: Ledger
+) -> tuple[PatientFacts, Patient, list[Event]]:
+    """*facts* without what may not be used, with the dates that bound a life; the person; their death."""
     doubtful = [key for key, one in facts.resources.items() if one.modifier_extension or _is_error(one)]
     barred = {key for key in doubtful if not _usable(key, facts.resources[key], profile, ledger)}
     resources = {key: one for key, one in facts.resources.items() if key not in barred}
@@ -69,7 +72,20 @@ def _person(facts: PatientFacts, profile: Profile, ledger: Ledger) -> tuple[Pati
     bounded = msgspec.structs.replace(
         facts, resources=resources, born=patient.birth_date, died=died(told, profile)
     )
-    return bounded, patient
+    deaths = [death_of(one, bounded, profile, ledger) for one in told]
+    return bounded, patient, [death for death in deaths if death is not None]
+
+
+def _one_death(events: Iterable[Event], ledger: Ledger) -> Iterator[Event]:
+    """*events* without deaths that contradict the dated one of the Patient record, which wins."""
+    events = list(events)
+    told = [one for one in events if one.kind == "death" and one.source.startswith("Patient/") and one.on]
+    for event in events:
+        if event.kind == "death" and told and event not in told:
+            if event.on is not None and event.on.text != told[0].on.text:  # type: ignore[union-attr]
+                ledger.note(event.source.partition("/_history")[0], "death-dates-conflict")
+            continue
+        yield event
 
 
 def _is_error(resource: r4.Resource) -> bool:

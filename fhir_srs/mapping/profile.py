@@ -38,13 +38,21 @@ class TextRule(msgspec.Struct, frozen=True):
     meaning: str
 
 
+class Factor(msgspec.Struct, frozen=True):
+    """OMED in mg/day for each *unit* of a drug: `mg` (a day), or `ug/h` of a patch."""
+
+    factor: Decimal
+    unit: str
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """All rules that mapping needs, as values.
 
     *patient_identifier_system* is the system that lesion ids are made of (else type MR).
     *result_systems* mark our own results, never an input. *pain_ranges* gives low and high of scales
     that have none of their own (VAS). *products* maps a drug's product code to its ingredients.
-    *known_modifiers* are modifierExtension urls that may be ignored.
+    *known_modifiers* are modifierExtension urls that may be ignored. *omed_factors* maps ingredient and
+    form (`oral`, `transdermal`) to the factor of the table *omed_table*.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     known_modifiers: frozenset[str] = frozenset()
     open_order_days: int = 30
     omed_table: str = "cdc-2022"
+    omed_factors: Mapping[tuple[str, str], Factor] = {}
 
     def issue(
         self, reason: str, resource: str | None, path: str | None = None, *, used: bool | None = None
@@ -176,7 +185,8 @@ def _build(name: str, values: Mapping[str, Any]) -> Profile:
         products={(row.system, row.code): row.ingredients for row in values.get("products", ())},
         known_modifiers=values["known_modifiers"],
         open_order_days=values.get("open_order_days", 30),
-        omed_table=values.get("omed_table", "cdc-2022"),
+        omed_table=values["omed_table"],
+        omed_factors=_factors(values["omed_table"]),
     )
 
 
@@ -211,6 +221,19 @@ def _variants(system: str) -> Iterable[str]:
     other = other or (system.replace("https://", "http://", 1) if system.startswith("https://") else None)
     spellings = {bare, f"{bare}/"} | ({other.rstrip("/"), f"{other.rstrip('/')}/"} if other else set())
     return spellings - {system}
+
+
+def _factors(table: str) -> Mapping[tuple[str, str], Factor]:
+    """The factors of one table; ValueError, naming those that exist, for another."""
+    rows = list(tables.rows("omed.csv"))
+    known = sorted({row["table"] for row in rows})
+    if table not in known:
+        raise ValueError(f"omed_table: there are: {', '.join(known)}")
+    return {
+        (row["ingredient"], row["form"]): Factor(Decimal(row["factor"]), row["unit"])
+        for row in rows
+        if row["table"] == table
+    }
 
 
 @cache

@@ -1,0 +1,74 @@
+"""Adverse events to toxicity: term, CTCAE grade as sent, version kept (`spec/fhir-mapping.md` section 5)."""
+
+import re
+
+from fhir_srs import r4
+from fhir_srs.mapping.elements import IGNORED, Said, day, refused, used
+from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
+from fhir_srs.mapping.patients import source
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.model import Event
+
+_RESEARCH = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/"
+_GRADE = f"{_RESEARCH}ae-grade"
+_SEVERITY = f"{_RESEARCH}ae-severity"
+# R4's three words beside CTCAE's five grades: which grades each may mean.
+_WORDS = {"mild": {"1"}, "moderate": {"2"}, "severe": {"3", "4", "5"}}
+_VERSION = re.compile(r"CTCAE\s*v?\.?\s*(\d(?:\.\d)?)", re.IGNORECASE)
+
+
+def take_adverse_event(resource: r4.AdverseEvent, facts: PatientFacts, profile: Profile) -> Taken:
+    """A toxicity event, its value the grade; the grade wins over a severity word that contradicts it."""
+    if resource.actuality not in {None, "actual"}:
+        return refused(resource, "status-not-usable", "actuality", profile)
+    if resource.event is None or not (resource.event.coding or resource.event.text):
+        return refused(resource, "code-missing", "event", profile)
+    term = profile.codes.find("toxicity", resource.event)
+    if term is None:
+        return IGNORED
+    grade, said = _grade(resource, profile)
+    when = day(resource.date or resource.detected, "date", facts, profile)
+    event = Event(
+        patient=facts.patient,
+        lesion_id=None,
+        link="patient",
+        kind="toxicity",
+        on=when.on,
+        value=grade,
+        unit=_version(resource),
+        code=term.token,
+        source=source(resource),
+    )
+    courses = tuple(one.instance for one in resource.suspect_entity if one.instance)
+    draft = Draft(event=event, hints=LinkHints(courses=courses, conditions=resource.resulting_condition))
+    return used(resource, [draft], (*said, *when.said), profile)
+
+
+def _grade(resource: r4.AdverseEvent, profile: Profile) -> tuple[str | None, Said]:
+    """The grade, 1 to 5, and what is to be said of it."""
+    graded = [one.value_codeable_concept for one in resource.extension if one.url == _GRADE]
+    found = next(filter(None, (profile.codes.find("grade", one) for one in graded)), None)
+    word = _word(resource)
+    if found is None:
+        return None, (("value-missing", "extension"),) if word is None else ()
+    clash = word in _WORDS and found.meaning not in _WORDS[word]
+    said: Said = (("fields-contradict", "severity"),) if clash else ()
+    return found.meaning, said if _version(resource) else (*said, ("grade-version-missing", "extension"))
+
+
+def _word(resource: r4.AdverseEvent) -> str | None:
+    severity = next((one.value_codeable_concept for one in resource.extension if one.url == _SEVERITY), None)
+    concept = severity or resource.severity
+    return next((one.code for one in concept.coding if one.code), None) if concept else None
+
+
+def _version(resource: r4.AdverseEvent) -> str | None:
+    """`CTCAE 5.0` where a system or a display says so."""
+    for extension in resource.extension:
+        if extension.url == _GRADE and extension.value_codeable_concept:
+            concept = extension.value_codeable_concept
+            for text in (concept.text, *(one.display for one in concept.coding)):
+                match = _VERSION.search(text or "")
+                if match:
+                    return f"CTCAE {match[1]}"
+    return None

@@ -1,0 +1,122 @@
+"""What resources of all kinds say in the same way: their date, their status, their names.
+
+Dates keep their precision; an impossible one is reported and left out, never repaired
+(`spec/fhir-mapping.md` section 7, `decisions.md` 7 and 8).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from fhir_srs import r4
+from fhir_srs.dates import PartialDate, parse_date, span
+from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
+from fhir_srs.mapping.profile import Profile
+
+Said = tuple[tuple[str, str | None], ...]
+
+
+class When(NamedTuple):
+    """A date and what is to be said of it, as (reason, path)."""
+
+    on: PartialDate | None
+    said: Said = ()
+
+
+def key(resource: r4.Resource) -> str:
+    """`Type/id`."""
+    return f"{resource.__class__.__name__}/{resource.id}"
+
+
+def day(text: str | None, path: str, facts: PatientFacts, profile: Profile) -> When:
+    """The date that *text* at *path* stands for; None, with its reason, if it is none or impossible."""
+    if text is None:
+        return When(None, (("date-missing", path),))
+    on = parse_date(text, profile.time_zone)
+    if on is None:
+        return When(None, (("date-not-valid", path),))
+    if _implausible(on, facts):
+        return When(None, (("date-implausible", path),))
+    said = (("date-no-zone", path),) if not on.has_zone else ()
+    return When(on, (*said, ("date-partial", path)) if on.day is None else said)
+
+
+def _implausible(on: PartialDate, facts: PatientFacts) -> bool:
+    """Before birth or after death (`fhir-mapping.md` section 8); the future is judged in derive."""
+    early = facts.born is not None and on.last < facts.born.first
+    return early or (facts.died is not None and on.first > facts.died.last)
+
+
+def period(value: r4.Period, path: str, facts: PatientFacts, profile: Profile) -> When:
+    """The days of a period: one day if it starts and ends on it, else all that it spans."""
+    start = day(value.start, f"{path}.start", facts, profile)
+    if start.on is None or value.end is None:
+        return start
+    end = day(value.end, f"{path}.end", facts, profile)
+    if end.on is None:
+        return When(start.on, (*start.said, *end.said))
+    if end.on.last < start.on.first:
+        return When(None, (("date-implausible", path),))
+    both = span(start.on, end.on)
+    said = tuple(dict.fromkeys((*start.said, *end.said)))
+    return When(both, said if both.day else tuple(dict.fromkeys((*said, ("date-partial", path)))))
+
+
+def effective(
+    moment: str | None, instant: str | None, during: r4.Period | None, facts: PatientFacts, profile: Profile
+) -> When:
+    """The date of an effective[x]; `issued` is no substitute (section 7)."""
+    if moment is None and instant is None and during is not None:
+        return period(during, "effectivePeriod", facts, profile)
+    path = "effectiveInstant" if instant is not None and moment is None else "effectiveDateTime"
+    return day(moment or instant, path, facts, profile)
+
+
+def refused(resource: r4.Resource, reason: str, path: str | None, profile: Profile) -> Taken:
+    """The resource is not used, for *reason*."""
+    return Taken(use="refused", issues=(profile.issue(reason, key(resource), path, used=False),))
+
+
+IGNORED = Taken(use="ignored")
+
+
+def used(
+    resource: r4.Resource, drafts: Iterable[Draft], said: Iterable[tuple[str, str | None]], profile: Profile
+) -> Taken:
+    """The resource is used; what is *said* of it does not stop that."""
+    issues = tuple(
+        profile.issue(reason, key(resource), path, used=True) for reason, path in dict.fromkeys(said)
+    )
+    return Taken(use="used", drafts=tuple(drafts), issues=issues)
+
+
+class StatusRule(NamedTuple):
+    """Which statuses count, and which bar a resource; any other is unclear and counts."""
+
+    usable: frozenset[str]
+    barred: frozenset[str]
+
+
+def status_of(status: str | None, rule: StatusRule) -> str | None:
+    """The reason to give for *status*: `status-not-usable` bars, others are only said, None is plain."""
+    if status in rule.usable:
+        return None
+    if status in rule.barred:
+        return "status-not-usable"
+    return "status-preliminary" if status == "preliminary" else "status-unclear"
+
+
+def _rule(usable: str, barred: str) -> StatusRule:
+    return StatusRule(frozenset(usable.split()), frozenset(barred.split()))
+
+
+# R4 value sets; section 7: preliminary counts and is said, registered and cancelled do not.
+OBSERVATION = _rule("final amended corrected", "registered cancelled")
+REPORT = _rule("final amended corrected appended partial", "registered cancelled")
+STUDY = _rule("available", "registered cancelled")
+PROCEDURE = _rule("completed stopped", "preparation not-done in-progress on-hold")
+MEDICATION: Mapping[str, StatusRule] = {
+    "MedicationRequest": _rule("active on-hold completed stopped", "cancelled draft"),
+    "MedicationStatement": _rule("active completed stopped on-hold", "intended not-taken"),
+    "MedicationDispense": _rule("in-progress completed stopped", "preparation cancelled on-hold declined"),
+    "MedicationAdministration": _rule("in-progress completed stopped", "not-done on-hold"),
+}

@@ -1,0 +1,233 @@
+"""How an event comes to its lesion: the ladder of `spec/fhir-mapping.md` section 2.
+
+The strongest rung that names lesions decides. If it names several, weaker rungs may only narrow that
+set; nothing is picked. Where no rung names one, the event belongs to the patient.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date
+from typing import TypeAlias
+
+from fhir_srs import r4
+from fhir_srs.dates import PartialDate
+from fhir_srs.mapping.facts import LesionSite, Link, LinkHints, PatientFacts
+from fhir_srs.mapping.patients import relative
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.sites import Site, read_site
+from fhir_srs.model import Rung
+
+Sites: TypeAlias = Sequence[LesionSite]
+
+
+class Named:
+    """What one rung says: the lesions it names, and whether it points to a place that is none of them."""
+
+    def __init__(
+        self, lesions: Iterable[LesionSite] = (), *, elsewhere: bool = False, reasons: Iterable[str] = ()
+    ) -> None:
+        self.lesions = {one.lesion.lesion_id: one for one in lesions}
+        self.elsewhere = elsewhere
+        self.reasons = tuple(reasons)
+
+
+Read = Callable[[LinkHints, Sites, PatientFacts, Profile], Named]
+
+
+def link(
+    hints: LinkHints,
+    on: PartialDate | None,
+    sites: Sites,
+    facts: PatientFacts,
+    profile: Profile,
+) -> Link:
+    """The lesion that *hints* lead to among *sites*, by the strongest rung, and what is to be said of it."""
+    named = [(rung, read(hints, sites, facts, profile)) for rung, read in RUNGS]
+    reasons = [reason for _, one in named for reason in one.reasons]
+    telling = [(rung, _at(one, on)) for rung, one in named if one.lesions]
+    if not telling:
+        if any(one.elsewhere for _, one in named):
+            reasons.append("site-other-than-lesion")
+        return Link(lesion_id=None, rung="patient", reasons=_once(reasons))
+    return _narrowed(telling, [rung for rung, one in named if one.elsewhere], reasons)
+
+
+def _narrowed(
+    telling: Sequence[tuple[Rung, frozenset[str]]], elsewhere: Sequence[Rung], reasons: list[str]
+) -> Link:
+    rung, left = telling[0]
+    for _, weaker in telling[1:]:
+        if left.isdisjoint(weaker):
+            reasons.append("link-rungs-disagree")
+        elif len(left) > 1:
+            left &= weaker
+    if elsewhere and "link-rungs-disagree" not in reasons:
+        if _before(elsewhere[0], rung):
+            return Link(lesion_id=None, rung="patient", reasons=_once([*reasons, "site-other-than-lesion"]))
+        reasons.append("link-rungs-disagree")
+    if len(left) > 1:
+        return Link(lesion_id=None, rung="patient", reasons=_once([*reasons, "lesion-link-ambiguous"]))
+    return Link(lesion_id=next(iter(left)), rung=rung, reasons=_once(reasons))
+
+
+def _before(one: Rung, other: Rung) -> bool:
+    order = [rung for rung, _ in RUNGS]
+    return order.index(one) < order.index(other)
+
+
+def _once(reasons: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(reasons))
+
+
+def _at(named: Named, on: PartialDate | None) -> frozenset[str]:
+    """
+    The lesions named, those of one segment reduced to the one under treatment on that day.
+
+    An event at a shared level belongs to the latest lesion started on or before its date, else to the
+    first upcoming.
+    """
+    kept = set(named.lesions)
+    for one in named.lesions.values():
+        rivals = [other for other in named.lesions.values() if _shares(one, other)]
+        if rivals and on is not None and one is not _current([one, *rivals], on.first):
+            kept.discard(one.lesion.lesion_id)
+    return frozenset(kept)
+
+
+def _shares(one: LesionSite, other: LesionSite) -> bool:
+    return one is not other and not set(one.lesion.levels).isdisjoint(other.lesion.levels)
+
+
+def _current(rivals: Sites, on: date) -> LesionSite:
+    past = [one for one in rivals if _started(one)[0] <= on]
+    return max(past, key=_started) if past else min(rivals, key=_started)
+
+
+def _started(one: LesionSite) -> tuple[date, str]:
+    return (one.lesion.start.first if one.lesion.start else date.min), one.lesion.lesion_id
+
+
+def _focus(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
+    return _structures(hints.focus, sites, facts, profile)
+
+
+def _volumes(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
+    return _structures(hints.volumes, sites, facts, profile)
+
+
+def _bodies(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
+    return _structures(hints.structures, sites, facts, profile)
+
+
+def _structures(
+    references: Sequence[r4.Reference], sites: Sites, facts: PatientFacts, profile: Profile
+) -> Named:
+    """Lesions whose volumes or tumours are named; a structure that is another place says so."""
+    lesions: list[LesionSite] = []
+    elsewhere, reasons = False, []
+    for reference in references:
+        name = relative(reference, "BodyStructure")
+        if name is not None and not name.startswith("BodyStructure/"):
+            continue
+        found = [one for one in sites if name in one.structures or _identified(reference, one)]
+        lesions += found
+        if not found and name is not None:
+            structure = facts.resources.get(name)
+            reasons += [] if structure else [_absent(name, facts)]
+            place = _place(structure, profile) if isinstance(structure, r4.BodyStructure) else None
+            at = _at_levels(place.levels, sites) if place else []
+            lesions += at
+            elsewhere = elsewhere or (structure is not None and not at)
+    return Named(lesions, elsewhere=elsewhere and not lesions, reasons=reasons)
+
+
+def _absent(name: str, facts: PatientFacts) -> str:
+    return "patient-mismatch" if name in facts.known else "reference-unresolved"
+
+
+def _identified(reference: r4.Reference, site: LesionSite) -> bool:
+    one = reference.identifier
+    return one is not None and f"{one.system or ''}|{one.value or ''}" in site.structure_uids
+
+
+def _place(structure: r4.BodyStructure, profile: Profile) -> Site:
+    concepts = [structure.location] if structure.location else []
+    return read_site(concepts, structure.description, profile.codes)
+
+
+def _courses(hints: LinkHints, sites: Sites, facts: PatientFacts, _profile: Profile) -> Named:
+    """A course with exactly one lesion."""
+    lesions: list[LesionSite] = []
+    reasons = []
+    for reference in hints.courses:
+        name = relative(reference, "Procedure")
+        if name is None or not name.startswith("Procedure/"):
+            continue
+        found = [one for one in sites if name in one.courses]
+        lesions += found
+        if not found and name not in facts.resources:
+            reasons.append(_absent(name, facts))
+    one_each = lesions if len({one.lesion.lesion_id for one in lesions}) == 1 else []
+    return Named(one_each, reasons=reasons)
+
+
+def _levels(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
+    """The body site is a level of a lesion; a level or place of none is another site."""
+    if not hints.sites:
+        return Named()
+    place = read_site(hints.sites, None, profile.codes)
+    found = _at_levels(place.levels, sites)
+    return Named(found, elsewhere=not found and (bool(place.levels) or place.spinal is False))
+
+
+def _at_levels(levels: Sequence[str], sites: Sites) -> list[LesionSite]:
+    return [one for one in sites if not set(levels).isdisjoint(one.lesion.levels)]
+
+
+def _regions(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
+    """The body site is a region, and exactly one lesion lies there."""
+    place = read_site(hints.sites, None, profile.codes) if hints.sites else Site()
+    if place.levels or place.region is None:
+        return Named()
+    found = [one for one in sites if one.lesion.region == place.region]
+    return Named(found, elsewhere=not found)
+
+
+def _conditions(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
+    """A Condition that a lesion has as its reason, or whose site fits; one without a site says nothing."""
+    lesions: list[LesionSite] = []
+    elsewhere = False
+    for name in _condition_names(hints):
+        condition = facts.resources.get(name)
+        if not isinstance(condition, r4.Condition):
+            continue
+        place = read_site(condition.body_site, None, profile.codes)
+        at = _at_levels(place.levels, sites) or _reasoned(name, condition, sites, profile)
+        lesions += at
+        elsewhere = elsewhere or (not at and (bool(place.levels) or place.spinal is False))
+    return Named(lesions, elsewhere=elsewhere and not lesions)
+
+
+def _condition_names(hints: LinkHints) -> Iterator[str]:
+    for reference in (*hints.conditions, *hints.focus):
+        name = relative(reference, "Condition")
+        if name is not None and name.startswith("Condition/"):
+            yield name
+
+
+def _reasoned(name: str, condition: r4.Condition, sites: Sites, profile: Profile) -> list[LesionSite]:
+    """Lesions treated for this metastasis; a primary cancer is the reason of all and tells none apart."""
+    if profile.codes.find("metastasis", condition.code) is None:
+        return []
+    return [one for one in sites if name in one.conditions]
+
+
+# Strongest first; `dose-volume` defines the lesion and links no event.
+RUNGS: tuple[tuple[Rung, Read], ...] = (
+    ("focus-lesion", _focus),
+    ("volume-extension", _volumes),
+    ("body-structure-extension", _bodies),
+    ("part-of-course", _courses),
+    ("body-site-level", _levels),
+    ("body-site-region", _regions),
+    ("condition", _conditions),
+)
