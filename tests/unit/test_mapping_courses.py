@@ -496,6 +496,15 @@ def test_one_label_in_two_courses_is_two_lesions_and_the_second_a_retreatment():
     assert first.reirradiation_of is None
 
 
+def test_procedures_without_dose_days_apart_are_sessions_of_one_course():
+    days = ["2024-03-05", "2024-03-12", "2024-03-26", "2024-06-01"]
+    told = [surgical(f"s{day}", performedPeriod={"start": day, "end": day}) for day in days]
+    first, second = mapped(*told).lesions
+    assert (first.start.text, first.end.text, first.fractions) == (days[0], days[2], None)
+    assert (second.start.text, second.reirradiation_of) == (days[3], first.lesion_id)
+    assert len(first.sources) == 3
+
+
 def test_a_summary_and_a_surgical_code_of_one_treatment_are_one_lesion():
     found = mapped(volume("v"), course("c", dose("v", cgy(1800), 1)), surgical("s"))
     (lesion,) = found.lesions
