@@ -4,7 +4,8 @@ Times are days, proportions fractions; intervals are clustered by patient. Each 
 population (decisions.md 14): a proportion is never printed without its denominator.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Any
 
@@ -20,7 +21,8 @@ HALF_YEAR, YEAR = 183, 365
 RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
 KM = "KM, censored at last assessment"
 CIF = "cumulative incidence, death competing"
-UNKNOWN_OMED = frozenset({"omed-unknown", "omed-evidence-mismatch"})
+# A score was taken in the window, but no category could be given.
+SCORED = frozenset({"omed-unknown", "omed-evidence-mismatch", "flare-window-only"})
 
 Rows = Sequence[TimeToEvent]
 Figures = Iterator[Estimate]
@@ -50,8 +52,8 @@ def is_assessable(row: Response) -> bool:
 
 
 def in_per_visit(row: Response) -> bool:
-    """A baseline and a score in the window; an unknown OMED counts as no response."""
-    return is_assessable(row) or row.reason in UNKNOWN_OMED
+    """A baseline and a score in the window; one without a category counts as no response."""
+    return is_assessable(row) or row.reason in SCORED
 
 
 POPULATIONS: tuple[tuple[str, Callable[[Response], bool]], ...] = (
@@ -70,7 +72,66 @@ def _responses(outcomes: Outcomes) -> Figures:
             rule = study.rule if variant is None else "icpre"
             for population, belongs in POPULATIONS:
                 yield from _shares([row for row in rows if belongs(row)], rule, population, window, variant)
+    yield from _plain(outcomes)
     yield from _low_baselines(outcomes)
+    yield from _not_evaluable(outcomes)
+
+
+def _best(outcomes: Outcomes) -> list[Response]:
+    return [row for row in outcomes.responses if (row.window, row.variant) == ("best", None)]
+
+
+def _plain(outcomes: Outcomes) -> Figures:
+    """The best class with the interval that papers quote: Clopper-Pearson, lesions as if independent."""
+    rows = [row for row in _best(outcomes) if is_assessable(row)]
+    for category in BEST_FIRST[outcomes.study.rule]:
+        success = [row.category == category for row in rows]
+        found = proportion(success, [row.patient for row in rows], "clopper-pearson")
+        yield _named(
+            found,
+            name=f"{category} (lesions as if independent)",
+            numerator=sum(success),
+            denominator=len(success),
+            endpoint="pain-response",
+            window="best",
+            population="assessable",
+            grain="lesion",
+        )
+
+
+def _not_evaluable(outcomes: Outcomes) -> Figures:
+    """The lesions that the study does not take, and those without a best class, by reason."""
+    rows = _best(outcomes)
+    names = {"endpoint": "pain-response", "window": "best", "grain": "lesion"}
+    lesions = [row.patient for row in rows] + [one.patient for one in outcomes.excluded]
+    yield from _counts("not eligible", [one.reason for one in outcomes.excluded], lesions, **names)
+    yield from _counts(
+        "not evaluable", [row.reason for row in rows if row.reason], [row.patient for row in rows], **names
+    )
+
+
+def _left_out(outcomes: Outcomes, endpoint: str, variant: str | None = None, **names: Any) -> Figures:
+    """The rows that a time endpoint does not take, by reason: none disappears."""
+    rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
+    reasons = [row.reason for row in rows if row.reason]
+    named = {"endpoint": endpoint, "variant": variant, "grain": "lesion"} | names
+    yield from _counts("left out", reasons, [row.patient for row in rows], **named)
+
+
+def _counts(what: str, reasons: Iterable[str], patients: Sequence[str], **names: Any) -> Figures:
+    """How many of *patients*' rows have each of *reasons*: counted, so without an interval."""
+    for reason, number in sorted(Counter(reasons).items()):
+        yield Estimate(
+            name=f"{what}: {reason}",
+            value=number / len(patients),
+            n=len(patients),
+            clusters=len(set(patients)),
+            numerator=number,
+            denominator=len(patients),
+            method="count",
+            population="all",
+            **names,
+        )
 
 
 def _shares(
@@ -98,8 +159,7 @@ def _low_baselines(outcomes: Outcomes) -> Figures:
     """How many of a point-drop study started too low for PR: they can only be CR, STABLE or PROG (E13)."""
     if outcomes.study.rule != "threshold":
         return
-    rows = [row for row in outcomes.responses if row.window == "best" and row.variant is None]
-    assessable = [row for row in rows if is_assessable(row) and row.baseline is not None]
+    assessable = [row for row in _best(outcomes) if is_assessable(row) and row.baseline is not None]
     low = [row.baseline is not None and row.baseline < outcomes.study.pain_delta for row in assessable]
     patients = [row.patient for row in assessable]
     yield _proportion(
@@ -202,6 +262,7 @@ def _relief(outcomes: Outcomes) -> Figures:
         population="with-follow-up",
         **names,
     )
+    yield from _left_out(outcomes, "time-to-relief")
 
 
 def _relapse(outcomes: Outcomes) -> Figures:
@@ -232,6 +293,7 @@ def _relapse(outcomes: Outcomes) -> Figures:
         population="ever-controlled",
         grain="lesion",
     )
+    yield from _left_out(outcomes, "time-to-relapse")
 
 
 def _with_follow_up(outcomes: Outcomes) -> list[TimeToEvent]:
@@ -276,6 +338,7 @@ def _duration(outcomes: Outcomes) -> Figures:
     }
     for variant in sorted(readings, key=lambda name: name != outcomes.study.duration_first):
         yield from readings[variant]()
+    yield from _left_out(outcomes, "relief-duration", outcomes.study.duration_first)
 
 
 CONTROL_POPULATIONS = {
@@ -302,6 +365,7 @@ def _control(outcomes: Outcomes) -> Figures:
             yield from map(complement, incidences)
         else:
             yield from _km(rows, (HALF_YEAR, YEAR), quantile=False, name=f"pain control ({KM})", **names)
+        yield from _left_out(outcomes, "pain-control", variant)
 
 
 def complement(found: Estimate) -> Estimate:

@@ -154,7 +154,7 @@ def duration_kaplan_meier(subject: Subject, one: Progress) -> TimeToEvent:
 
 def _duration(subject: Subject, one: Progress, *, competing: bool) -> TimeToEvent:
     if one.relief is None or one.relief.on is None:
-        return left_out(subject, one.course.baseline_reason or "no-relief", one.course.lesion.sources)
+        return left_out(subject, one.course.baseline_reason or "not-a-responder", one.course.lesion.sources)
     return time_to_event(
         subject,
         one.relief.on,

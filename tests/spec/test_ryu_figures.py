@@ -8,6 +8,7 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from msgspec.structs import replace
 
 from fhir_srs.dates import parse_date
 from fhir_srs.endpoints import Outcomes, derive, load_study
@@ -200,6 +201,31 @@ def test_every_figure_says_population_and_method(table: list[Estimate]) -> None:
     assert {one.population for one in table} <= known
     assert all(one.method and one.grain and one.name for one in table)
     assert all((one.value is None) == (one.status != "estimated") for one in table)
+
+
+def test_lesions_left_out_are_counted_by_reason(table: list[Estimate]) -> None:
+    """61 = 37 + 6 + 10 + 8; 61 = 29 responders + 6 + 10 + 16; 61 = 30 ever controlled + 31."""
+    for endpoint, variant, taken in (
+        ("pain-response", None, 37),
+        ("relief-duration", "descriptive", 29),
+        ("pain-control", "A", 30),
+        ("pain-control", "C", 58),
+    ):
+        rows = [
+            one for one in table if (one.endpoint, one.variant, one.method) == (endpoint, variant, "count")
+        ]
+        assert taken + sum(one.numerator or 0 for one in rows) == 61
+        assert {one.denominator for one in rows} == {61}
+
+
+def test_lesions_of_several_fractions_are_counted_as_not_eligible() -> None:
+    latent = ryu_patients(2008)
+    mapped = as_mapped(latent)
+    first, *others = mapped.lesions
+    three = [replace(first, fractions=3), *others]
+    outcomes = derive(replace(mapped, lesions=three), study=load_study("ryu2008"), data_cutoff=RYU_CUTOFF)
+    found = pick(estimate(outcomes), name="not eligible: more-than-one-fraction")
+    assert (found.numerator, found.denominator) == (1, 61)
 
 
 def test_survival_and_follow_up_are_of_49_patients(table: list[Estimate]) -> None:

@@ -140,10 +140,11 @@ CONTROL: dict[str, tuple[str, dict[str, str | None]]] = {
         {"A": "event 90", "B": "event 76", "C": "event 90", "D": "event 90", "E": "event 90"}),
     "stable, then a rise over the first follow-up score": (
         "A | 28 | pain | 6\nA | 110 | pain | 9",
-        {"A": "event 110", "B": "out: no-relief", "C": "event 110", "D": "event 110", "E": "event 110"}),
+        {"A": "event 110", "B": "out: not-a-responder", "C": "event 110", "D": "event 110",
+         "E": "event 110"}),
     "progression: E fails on day 0, C over the baseline": (
         "A | 28 | pain | 10",
-        {"A": None, "B": "out: no-relief", "C": "event 28", "D": None, "E": "event 0"}),
+        {"A": None, "B": "out: not-a-responder", "C": "event 28", "D": None, "E": "event 0"}),
     "death": (
         "A | 28 | pain | 2\n- | 100 | death |",
         {"A": "censored 28", "B": "censored 0", "C": "censored 28", "D": "competing 100 death",

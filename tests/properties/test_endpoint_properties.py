@@ -1,0 +1,134 @@
+"""What must hold of any timeline: of outcomes under both studies, whatever is drawn."""
+
+from datetime import date, timedelta
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from fhir_srs.dates import PartialDate, parse_date
+from fhir_srs.endpoints import Outcomes, derive, load_study
+from fhir_srs.model import Mapped, Response, Status, TimeToEvent
+from tests.spec.timelines import day, draw
+
+STUDIES = ("ryu2008", "icpre2012")
+CUTOFF = day(500)
+
+days = st.integers(-40, 600)
+doses = st.sampled_from(["0 not-opioid", "30", "60 order", ""])
+why = st.sampled_from(["", "for-pain", "other-reason"])
+facts = st.one_of(
+    st.tuples(st.sampled_from("AB-"), days, st.just("pain"), st.integers(0, 10).map(str)),
+    st.tuples(st.just("-"), days, st.just("opioid"), doses),
+    st.tuples(
+        st.sampled_from("AB"), days, st.just("surgery"), st.sampled_from(["", "for-pain", "other-reason"])
+    ),
+    st.tuples(st.just("-"), st.integers(1, 700), st.just("death"), st.just("")),
+    st.tuples(st.just("-"), days, st.just("contact"), st.just("")),
+)
+second = st.sampled_from(["", "B | 0 | srs | L2\n", "B | 120 | srs | T8\n", "B | 0..4 | sbrt | L2 3\n"])
+
+
+@st.composite
+def drawings(pick: st.DrawFn) -> str:
+    """Lesion A with a baseline score more often than not, perhaps a lesion B, and up to twenty facts."""
+    other = pick(second)
+    lines = [
+        f"{name} | {on} | {kind} | {value}" for name, on, kind, value in pick(st.lists(facts, max_size=20))
+    ]
+    usable = [line for line in lines if other or not line.startswith("B")]
+    baseline = pick(st.sampled_from(["", "A | -3 | pain | 7\n", "A | -3 | pain | 3\n"]))
+    return "A | 0 | srs | T8\n" + other + baseline + "\n".join(usable)
+
+
+def both(mapped: Mapped, cutoff: date = CUTOFF) -> list[Outcomes]:
+    return [derive(mapped, study=load_study(name), data_cutoff=cutoff) for name in STUDIES]
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawings(), st.randoms(use_true_random=False))
+def test_the_order_of_input_changes_nothing(drawing: str, random: Random) -> None:
+    mapped = draw(drawing)
+    lesions, events = list(mapped.lesions), list(mapped.events)
+    random.shuffle(lesions)
+    random.shuffle(events)
+    assert both(replace(mapped, lesions=lesions, events=events)) == both(mapped)
+
+
+def _moved(on: PartialDate | None, by: int) -> PartialDate | None:
+    return on and parse_date((on.first + timedelta(days=by)).isoformat())
+
+
+def _shifted(mapped: Mapped, by: int) -> Mapped:
+    lesions = [replace(one, start=_moved(one.start, by), end=_moved(one.end, by)) for one in mapped.lesions]
+    events = [replace(one, on=_moved(one.on, by), until=_moved(one.until, by)) for one in mapped.events]
+    return replace(mapped, lesions=lesions, events=events)
+
+
+def _undated(row: Response | TimeToEvent) -> Response | TimeToEvent:
+    if isinstance(row, Response):
+        return replace(row, assessed_on=None)
+    return replace(row, origin=None, until=None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawings(), st.integers(-4000, 4000))
+def test_moving_all_dates_changes_no_result(drawing: str, by: int) -> None:
+    """spec/statistics.md 12.5, 4: pseudonymised dates give the same outcomes."""
+    mapped = draw(drawing)
+    moved = both(_shifted(mapped, by), CUTOFF + timedelta(days=by))
+    for before, after in zip(both(mapped), moved, strict=True):
+        assert list(map(_undated, before.responses)) == list(map(_undated, after.responses))
+        assert list(map(_undated, before.times)) == list(map(_undated, after.times))
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawings())
+def test_every_outcome_is_whole(drawing: str) -> None:
+    mapped = draw(drawing)
+    for found in both(mapped):
+        seen = {row.lesion_id for row in found.responses} | {one.lesion_id for one in found.excluded}
+        assert seen == {lesion.lesion_id for lesion in mapped.lesions}
+        for row in found.responses:
+            assert (row.category == "NE") == (row.reason is not None)
+            assert row.sources
+            assert row.assessed_on is None or row.assessed_on <= CUTOFF
+        for time in found.times:
+            assert (time.days is None) == (time.status is None) == (time.reason is not None)
+            assert time.sources
+            assert time.description
+            assert time.until is None or time.until <= CUTOFF
+            assert time.days is None or time.days >= 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(drawings())
+def test_the_readings_agree_where_they_must(drawing: str) -> None:
+    """Relief duration starts at relief; B is its Kaplan-Meier reading; D differs from A only by deaths."""
+    for found in both(draw(drawing)):
+        rows = {(row.lesion_id, row.endpoint, row.variant): row for row in found.times}
+        for lesion_id in {row.lesion_id for row in found.times if row.lesion_id}:
+            relief = rows[lesion_id, "time-to-relief", None]
+            lasted = rows[lesion_id, "relief-duration", "kaplan-meier"]
+            assert (relief.status is Status.EVENT) == (lasted.status is not None)
+            assert lasted.days is None or lasted.origin == relief.until
+            b = rows[lesion_id, "pain-control", "B"]
+            assert (b.days, b.status, b.reason) == (lasted.days, lasted.status, lasted.reason)
+            a, d = rows[lesion_id, "pain-control", "A"], rows[lesion_id, "pain-control", "D"]
+            assert (a.status is Status.EVENT) == (d.status is Status.EVENT)
+            assert a.status is not Status.EVENT or a.days == d.days
+            assert all(row.status is not Status.COMPETING or row.cause == "death" for row in (a, d, lasted))
+
+
+@pytest.mark.parametrize("study", STUDIES)
+@settings(max_examples=60, deadline=None)
+@given(drawing=drawings(), cutoff=st.integers(100, 500))
+def test_what_comes_after_the_cutoff_is_as_if_it_were_not_there(
+    study: str, drawing: str, cutoff: int
+) -> None:
+    mapped, last = draw(drawing), day(cutoff)
+    early = replace(mapped, events=[one for one in mapped.events if one.on is None or one.on.last <= last])
+    read = load_study(study)
+    assert derive(mapped, study=read, data_cutoff=last) == derive(early, study=read, data_cutoff=last)
