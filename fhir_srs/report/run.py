@@ -34,7 +34,8 @@ def run_text(summary: RunSummary) -> str:
     lines = [
         f"run {summary.run}: {summary.status}{mode}",
         f"pulled: {found}",
-        f"mapped: {summary.lesions:,} lesions; derived: {summary.outcomes:,} outcomes; cutoff {summary.cutoff}",
+        f"mapped: {summary.lesions:,} lesions",
+        f"derived: {summary.outcomes:,} outcomes at the data cutoff {summary.cutoff}",
         f"planned: {planned.create:,} to create, {planned.update:,} to update, "
         f"{planned.retract:,} to retract, {planned.unchanged:,} unchanged",
         f"wrote: {written.created:,} created, {written.updated:,} updated, {written.retracted:,} retracted",

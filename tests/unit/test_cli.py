@@ -73,7 +73,7 @@ def test_a_truncated_line_is_an_issue_and_the_rest_is_processed(tmp_path, capsys
         (["map"], 64, "SOURCE"),
         (["nonsense"], 64, "nonsense"),
         (["map", "absent.ndjson"], 74, "absent.ndjson"),
-        (["map", "--profile", "nonsense", "."], 64, "nonsense"),
+        (["map", "--profile", "nonsense", "."], 64, "profile"),
         (["endpoints", ".", "--study", "nonsense", "--cutoff", "2026-01-01"], 64, "nonsense"),
         (["endpoints", ".", "--study", "ryu2008", "--cutoff", "tomorrow"], 64, "--cutoff"),
         (["sync", "-c", "absent.toml"], 74, "settings"),
