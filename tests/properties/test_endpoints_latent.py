@@ -134,7 +134,7 @@ def drugs_of(ref: str, patient: LatentPatient) -> Iterator[Event]:
 
 @pytest.fixture(scope="module")
 def drawn() -> Known:
-    return known([random_patient(number, Random(f"endpoints:{number}")) for number in range(1, 500)])
+    return known([random_patient(number, Random(f"endpoints:{number}")) for number in range(1, 300)])
 
 
 def expected(cohort: Known, study: str, days: Callable[[LatentLesion], int | None]) -> dict[str, int]:
@@ -168,18 +168,18 @@ def duration(lesion: LatentLesion) -> int | None:
 @pytest.mark.parametrize("study", ["ryu2008", "icpre2012"])
 def test_relief_is_found_on_its_day_and_nowhere_else(study: str, drawn: Known) -> None:
     truth = expected(drawn, study, lambda lesion: lesion.relief_day)
-    assert len(truth) > 100
+    assert len(truth) > 60
     assert derived(drawn, study, RANDOM_CUTOFF, "time-to-relief", None) == truth
 
 
 @pytest.mark.parametrize("study", ["ryu2008", "icpre2012"])
 def test_relief_lasts_until_the_relapse_that_truly_came(study: str, drawn: Known) -> None:
     truth = expected(drawn, study, duration)
-    assert len(truth) > 30
+    assert len(truth) > 20
     assert derived(drawn, study, RANDOM_CUTOFF, "relief-duration", "kaplan-meier") == truth
 
 
-@pytest.fixture(scope="module", params=[2008, 0, 1])
+@pytest.fixture(scope="module", params=[2008, 1])
 def ryu(request: pytest.FixtureRequest) -> Known:
     return known(ryu_patients(request.param))
 
