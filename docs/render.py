@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 SHOWN = ("fhir_srs", "mappings", "docker", "benchmarks", "docs", "tests")
 LEAVES = ("decisions", "terminology", "fhir", "results", "tests")
 HIDDEN = {"__pycache__", "target", ".gitignore"}
+WIDTH = 90
 PAGES = ("*.md", "docs/**/*.md", "*/README.md", "docker/*/*.md")
 
 
@@ -30,7 +31,8 @@ def sentence(path: Path) -> str:
     if path.suffix == ".py":
         text = ast.get_docstring(ast.parse(text)) or ""
     first = re.sub(r"\s+", " ", text.lstrip("# ").split("\n\n")[0])
-    return re.split(r"(?<=[a-z)`])[.:](?: |$)", first)[0][:100]
+    first = re.split(r"(?<!et al)\.(?: |$)", first)[0]
+    return first if len(first) <= WIDTH else first[:WIDTH].rsplit(" ", 1)[0] + " ..."
 
 
 def tree(folder: Path, indent: str = "  ") -> Iterator[str]:

@@ -1,1 +1,1 @@
-"""See design.md, section 2."""
+"""The FHIR REST protocol: pure in `sansio` and `answers`, spoken over HTTP by `client`."""

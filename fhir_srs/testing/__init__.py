@@ -1,1 +1,1 @@
-"""See design.md, section 2."""
+"""For tests, ours and others': a small FHIR R4 server, and synthetic cohorts with their truth."""
