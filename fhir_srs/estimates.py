@@ -392,6 +392,15 @@ def _patients(outcomes: Outcomes) -> Figures:
         endpoint="overall-survival",
         **names,
     )
+    yield from _km(
+        _rows(outcomes, "overall-survival", "death-month-midpoint"),
+        (YEAR,),
+        quantile=True,
+        name="overall survival (KM, deaths known to the month in its middle)",
+        endpoint="overall-survival",
+        variant="death-month-midpoint",
+        **names,
+    )
     rows = _rows(outcomes, "follow-up")
     curve = follow_up(_days(rows), _events(rows), _clusters(rows))
     yield _named(curve.quantile(0.5), name="median follow-up (reverse KM)", endpoint="follow-up", **names)

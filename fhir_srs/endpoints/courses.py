@@ -4,7 +4,7 @@ Everything after the data cutoff is already gone (decisions.md E12): a partial d
 possible day. Days are whole calendar days from t0, the date of the last fraction.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 
@@ -17,6 +17,8 @@ from fhir_srs.endpoints.study import BASELINE, Study
 from fhir_srs.model import Event, Lesion, Mapped
 
 REINTERVENTIONS = frozenset({"retreatment", "surgery"})
+# Re-irradiation is not given sooner (spec/endpoints.md section 15).
+REIRRADIATION_GAP = timedelta(days=28)
 # Kinds that show the patient alive on their day (decisions.md E12); orders and OMED do not.
 ALIVE = frozenset({"pain", "imaging", "disease-status", "retreatment", "surgery", "contact"})
 
@@ -32,9 +34,10 @@ class Retreatment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Death(msgspec.Struct, frozen=True, kw_only=True):
-    """A death; *on* None where the day is not known."""
+    """A death; *on* None where the day is not known, *between* what is known of it."""
 
     on: date | None
+    between: PartialDate | None
     sources: tuple[str, ...]
 
 
@@ -55,7 +58,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     retreatment: Retreatment | None
     death: Death | None
     last_alive: tuple[date, tuple[str, ...]] | None
-    opioids: tuple[Event, ...]
+    omeds: Mapping[date, Omed]
     flags: tuple[str, ...] = ()
 
     def day(self, on: date) -> int:
@@ -65,8 +68,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
         return (on - self.t0).days
 
     def omed(self, on: date | None) -> Omed:
-        """The OMED of a day; unknown where the day is."""
-        return UNKNOWN if on is None else omed_on(on, self.opioids)
+        """The OMED on the day of an assessment; unknown where the day is."""
+        return UNKNOWN if on is None else self.omeds[on]
 
 
 class Excluded(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,18 +128,21 @@ def _course(lesion: Lesion, treated: Sequence[Lesion], events: Sequence[Event], 
     own = read_scores(lesion, frozenset(), shared, spans, wanted)
     before = read_scores(lesion, earlier, events, spans, wanted)
     baseline, reason = _baseline(lesion, before, study)
+    follow_up = tuple(_follow_up(lesion, own, ends[lesion.lesion_id]))
+    opioids = [event for event in events if event.kind == "opioid"]
+    assessed = [one.on for one in (baseline, *follow_up) if one and one.on]
     return Course(
         lesion=lesion,
         t0=lesion.end.day if lesion.end else None,
         baseline=baseline,
         baseline_reason=reason,
-        follow_up=tuple(_follow_up(lesion, own, ends[lesion.lesion_id])),
+        follow_up=follow_up,
         partial=own.partial,
         scores=own,
         retreatment=retreatments[lesion.lesion_id],
         death=_death(events),
         last_alive=_last_alive(treated, events),
-        opioids=tuple(event for event in events if event.kind == "opioid"),
+        omeds={day: omed_on(day, opioids) for day in assessed},
         flags=_flags(lesion, study),
     )
 
@@ -189,19 +195,26 @@ def _retreatment(lesion: Lesion, treated: Sequence[Lesion], events: Sequence[Eve
     """The first of: a later lesion at a shared level, on its first fraction; radiation or surgery there."""
     t0 = lesion.end.day if lesion.end else None
     found = [
-        *(_again(other, events) for other in treated if _shares(other, lesion) and _before(lesion, other)),
+        *(
+            _again(other, events, t0)
+            for other in treated
+            if _shares(other, lesion) and _before(lesion, other)
+        ),
         *(_intervention(event) for event in events if event.lesion_id == lesion.lesion_id),
     ]
     later = [one for one in found if one is not None and (t0 is None or one.on > t0)]
     return min(later, key=lambda one: (one.on, not one.failure, one.sources), default=None)
 
 
-def _again(lesion: Lesion, events: Sequence[Event]) -> Retreatment | None:
+def _again(lesion: Lesion, events: Sequence[Event], t0: date | None) -> Retreatment | None:
+    """*lesion* as the retreatment of one treated until *t0*; flagged if sooner than four weeks after it."""
     day = lesion.start.day if lesion.start else None
     if day is None:
         return None
     said = [one for one in events if one.kind in REINTERVENTIONS and one.on and one.on.day == day]
     failure, flags = _reason(said)
+    if t0 is not None and day - t0 < REIRRADIATION_GAP:
+        flags = (*flags, "possibly-same-course")
     text = "retreatment of the segment by a later lesion"
     return Retreatment(on=day, failure=failure, description=text, sources=lesion.sources, flags=flags)
 
@@ -265,7 +278,12 @@ def _death(events: Sequence[Event]) -> Death | None:
     if not deaths:
         return None
     days = sorted(event.on.day for event in deaths if event.on and event.on.day)
-    return Death(on=days[0] if days else None, sources=tuple(sorted({event.source for event in deaths})))
+    known = sorted((event.on for event in deaths if event.on), key=lambda on: (on.last - on.first, on.first))
+    return Death(
+        on=days[0] if days else None,
+        between=known[0] if known else None,
+        sources=tuple(sorted({event.source for event in deaths})),
+    )
 
 
 def _last_alive(lesions: Sequence[Lesion], events: Sequence[Event]) -> tuple[date, tuple[str, ...]] | None:

@@ -5,6 +5,7 @@ known alive (spec/endpoints.md section 15, decisions.md E12).
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 
 from fhir_srs.endpoints.courses import Course
 from fhir_srs.endpoints.relapse import Occurrence
@@ -12,18 +13,22 @@ from fhir_srs.endpoints.study import Study
 from fhir_srs.endpoints.tte import Subject, left_out, time_to_event
 from fhir_srs.model import TimeToEvent
 
-ENDPOINTS = ("overall-survival", "follow-up")
+# Deaths known to the month: sensitivity with the middle of it (decisions.md 15).
+MIDPOINT = "death-month-midpoint"
+LONGEST_MONTH = timedelta(days=30)
+ENDPOINTS = (("overall-survival", None), ("overall-survival", MIDPOINT), ("follow-up", None))
 
 
 def derive_patient(courses: Sequence[Course], study: Study) -> Iterator[TimeToEvent]:
     """One patient's survival and follow-up; the latter is the same time, to be read in reverse."""
     dated = sorted((course.t0, course.lesion.lesion_id) for course in courses if course.t0)
-    for endpoint in ENDPOINTS:
+    for endpoint, variant in ENDPOINTS:
         subject = Subject(
             study=study.name,
             patient=courses[0].lesion.patient,
             lesion_id=None,
             endpoint=endpoint,
+            variant=variant,
             grain="patient",
         )
         if not dated:
@@ -34,17 +39,28 @@ def derive_patient(courses: Sequence[Course], study: Study) -> Iterator[TimeToEv
         yield time_to_event(
             subject,
             origin,
-            events=[_died(first)],
+            events=[_died(first, _day_of_death(first, midpoint=variant == MIDPOINT))],
             censor=_alive(first),
             also=first.lesion.sources,
         )
 
 
-def _died(course: Course) -> Occurrence | None:
-    death = course.death
-    if death is None or death.on is None:
+def _died(course: Course, on: date | None) -> Occurrence | None:
+    if course.death is None or on is None:
         return None
-    return Occurrence(on=death.on, description="death", sources=death.sources)
+    return Occurrence(on=on, description="death", sources=course.death.sources)
+
+
+def _day_of_death(course: Course, *, midpoint: bool) -> date | None:
+    """The day of death; with *midpoint*, for a known month, its middle, or when last known alive if later."""
+    death = course.death
+    if death is None or death.on is not None or death.between is None or not midpoint:
+        return death.on if death else None
+    length = death.between.last - death.between.first
+    if length > LONGEST_MONTH:
+        return None
+    middle = death.between.first + length // 2
+    return max(middle, course.last_alive[0]) if course.last_alive else middle
 
 
 def _alive(course: Course) -> Occurrence:

@@ -150,7 +150,7 @@ def test_flare_only_stands_before_an_unknown_opioid_dose() -> None:
 
 def test_every_lesion_appears_or_is_excluded_with_a_reason() -> None:
     found = outcomes(
-        "A | 0 | srs | T8\nB | 0 | sbrt | L2 3\nC | 0 | srs | ?\nD | 0 | rt | C4\nE | 5000 | srs | T2"
+        "A | 0 | srs | T8\nB | 0 | sbrt | L2 3\nC | 0 | srs | ?\nD | 0 | rt | C4\nE | 2040-01-01 | srs | T2"
     )
     assert {row.lesion_id for row in found.responses} == {"A"}
     assert {one.lesion_id: one.reason for one in found.excluded} == {

@@ -239,6 +239,28 @@ def test_a_death_of_an_unknown_day_is_flagged() -> None:
     assert "death-date-unknown" in time(found, "overall-survival", None, None).flags
 
 
+MIDPOINT = {
+    "a month": ("- | 100 | contact |\n- | 2024-12 | death |", "event 341"),
+    "alive later in that month": ("- | 346 | contact |\n- | 2024-12 | death |", "event 346"),
+    "a year says too little": ("- | 100 | contact |\n- | 2024 | death |", "censored 100"),
+    "a day": ("- | 200 | death |", "event 200"),
+}
+
+
+@pytest.mark.parametrize("name", MIDPOINT)
+def test_a_death_known_to_the_month_in_the_sensitivity(name: str) -> None:
+    """decisions.md 15; 16 December 2024 is day 341."""
+    drawing, expected = MIDPOINT[name]
+    found = outcomes("A | 0 | srs | T8\n" + drawing)
+    assert ended(time(found, "overall-survival", "death-month-midpoint", None)) == expected
+
+
+@pytest.mark.parametrize(("gap", "flagged"), [(27, True), (28, False)])
+def test_a_retreatment_within_four_weeks_may_be_the_same_course(gap: int, flagged: bool) -> None:
+    found = outcomes(f"A | 0 | srs | T8\nB | {gap} | srs | T8\n" + PAIN + "A | 2 | pain | 0")
+    assert ("possibly-same-course" in time(found, "relief-duration", "kaplan-meier").flags) is flagged
+
+
 def test_a_death_after_the_cutoff_is_not_seen() -> None:
     found = outcomes("A | 0 | srs | T8\n- | 100 | contact |\n- | 200 | death |", cutoff=day(150))
     assert ended(time(found, "overall-survival", None, None)) == "censored 100"

@@ -41,7 +41,7 @@ def _date(text: str) -> PartialDate | None:
     """A day by its number or an ISO date of any precision; None for `?` and for nothing."""
     if text in {"", "?"}:
         return None
-    return parse_date(day(int(text)).isoformat() if re.fullmatch(r"-?\d{1,4}", text) else text)
+    return parse_date(day(int(text)).isoformat() if re.fullmatch(r"-?\d{1,3}", text) else text)
 
 
 def _split(name: str) -> tuple[str, str]:
