@@ -53,15 +53,9 @@ def server() -> Iterator[RunningServer]:
 class Ward:
     """What a test sees and does at the server, apart from the program under test."""
 
-    def __init__(self, server: RunningServer) -> None:
-        self.base = server.base_url
+    def __init__(self, base_url: str) -> None:
+        self.base = base_url
         self._http = httpx.Client(trust_env=False, timeout=30)
-
-    def get(self, path: str) -> Json:
-        answer = self._http.get(f"{self.base}/{path}")
-        answer.raise_for_status()
-        found: Json = answer.json()
-        return found
 
     def put(self, resource: Json) -> None:
         path = f"{self.base}/{resource['resourceType']}/{resource['id']}"
@@ -71,9 +65,13 @@ class Ward:
         assert answer.status_code in {200, 201}, answer.text
 
     def all(self, kind: str) -> dict[str, Json]:
-        bundle = self.get(f"{kind}?_count=1000")
-        assert not [link for link in bundle["link"] if link["relation"] == "next"]
-        return {entry["resource"]["id"]: entry["resource"] for entry in bundle.get("entry", [])}
+        found: dict[str, Json] = {}
+        url: str | None = f"{self.base}/{kind}?_count=1000"
+        while url is not None:
+            bundle = self._http.get(url, headers={"Cache-Control": "no-cache"}).raise_for_status().json()
+            found |= {entry["resource"]["id"]: entry["resource"] for entry in bundle.get("entry", [])}
+            url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+        return found
 
     def results(self) -> dict[str, Json]:
         return {name: one for name, one in self.all("Observation").items() if _is_result(one)}
@@ -97,7 +95,7 @@ def _is_result(one: Json) -> bool:
 
 @pytest.fixture
 def ward(server: RunningServer) -> Iterator[Ward]:
-    one = Ward(server)
+    one = Ward(server.base_url)
     yield one
     one.close()
 
@@ -133,7 +131,7 @@ class Settled:
     """A server after a first run, for tests that change nothing there."""
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
-        self.server, self.folder, self.ward = server, folder, Ward(server)
+        self.server, self.folder, self.ward = server, folder, Ward(server.base_url)
         self.first = done(run(server, folder))
 
 
@@ -516,7 +514,7 @@ def test_results_for_another_server_find_their_patients_there_and_name_inputs_by
             folder=tmp_path,
         )
         done(run_sync(both))
-        there = Ward(registry)
+        there = Ward(registry.base_url)
         results = there.results()
         there.close()
         assert done(run_sync(both)).written == NOTHING
