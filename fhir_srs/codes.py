@@ -60,8 +60,8 @@ class Found(NamedTuple):
         return "|".join(self.code)
 
 
-class Codes(msgspec.Struct, frozen=True):
-    """All sets by name, and *aliases*: misspelt system -> system."""
+class Codes(msgspec.Struct, frozen=True, eq=False):
+    """All sets by name, and *aliases*: misspelt system -> system. Hashed by identity, as a key of caches."""
 
     sets: Mapping[str, Mapping[Pair, str]] = {}
     aliases: Mapping[str, str] = {}

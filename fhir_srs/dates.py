@@ -8,6 +8,7 @@ of days, and the endpoint decides what that is worth (`shared/spec/endpoints.md`
 import re
 from calendar import monthrange
 from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
 
 import msgspec
 
@@ -38,6 +39,7 @@ class PartialDate(msgspec.Struct, frozen=True, gc=False):
         return self.first if self.first == self.last else None
 
 
+@lru_cache(maxsize=1 << 16)
 def parse_date(text: str, time_zone: tzinfo | None = None) -> PartialDate | None:
     """
     The date that *text* stands for, or None if it is no FHIR date (or no day of the calendar).
@@ -73,7 +75,7 @@ def _partial(year: int, month: int | None) -> PartialDate:
 
 
 def _moment(text: str, zone: str | None, time_zone: tzinfo | None) -> PartialDate:
-    moment = datetime.fromisoformat(_trim_fraction(text))
+    moment = datetime.fromisoformat(_trim_fraction(text) if "." in text else text)
     if zone is None:
         day = moment.date()
         return PartialDate(day.isoformat(), day, day, None, has_zone=False)

@@ -6,7 +6,7 @@ Counting holds at every step: read = used + ignored + refused (`spec/fhir-mappin
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from fhir_srs import r4
 from fhir_srs.mapping.drugs import read_drug
 from fhir_srs.mapping.facts import Drug, PatientFacts
 from fhir_srs.mapping.lesions import lesion_order, with_number
+from fhir_srs.mapping.observations import concerns
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
@@ -43,6 +44,7 @@ class _Gathered:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
         self.resources: dict[str, r4.Known] = {}
+        self.passed_by: dict[str, _Age] = {}
         self.issues: list[Issue] = []
         self.counts: Counter[str] = Counter()
 
@@ -63,10 +65,34 @@ class _Gathered:
             self.counts["ignored"] += 1
             return
         key = f"{found.__class__.__name__}/{found.id}"
-        present = self.resources.setdefault(key, found)
-        if present is not found:
-            self.resources[key] = max(present, found, key=_version)
-            self.refuse(key, "version-superseded", "meta.versionId")
+        if key in self.resources or key in self.passed_by:
+            self._choose(key, found)
+        elif self._is_strange(found):
+            self.passed_by[key] = _age(found)
+        else:
+            self.resources[key] = found
+
+    def _choose(self, key: str, found: r4.Known) -> None:
+        """Of two resources with one *key* keep the newer, which may well be the one that we do not read."""
+        present = self.resources.pop(key, None)
+        if present is None:
+            newer = _age(found) > self.passed_by[key] or (
+                _age(found) == self.passed_by[key] and not self._is_strange(found)
+            )
+        elif self._is_strange(found):
+            newer = _age(found) > _age(present)
+        else:
+            newer = (_age(found), msgspec.json.encode(found)) > (_age(present), msgspec.json.encode(present))
+        self.refuse(key, "version-superseded", "meta.versionId")
+        if newer:
+            self.passed_by.pop(key, None)
+            self.add_known(found)
+        elif present is not None:
+            self.resources[key] = present
+
+    def _is_strange(self, found: r4.Known) -> bool:
+        """Whether *found* is an Observation of something else, most of what a hospital has."""
+        return found.__class__ is r4.Observation and not concerns(found, self.profile)
 
     def refuse(self, key: str | None, reason: str, path: str | None = None) -> None:
         """Enter one resource as refused."""
@@ -84,16 +110,24 @@ def _reference(kind: str | None, identity: str | None) -> str | None:
     return f"{kind}/{identity}" if kind and identity else None
 
 
-def _version(resource: r4.Known) -> tuple[datetime, int, str, bytes]:
-    """Sorts versions of one resource: by time, then number, then content."""
-    meta = resource.meta or r4.Meta()
+_Age: TypeAlias = tuple[datetime, int, str]
+
+
+def _age(resource: r4.Known) -> _Age:
+    """Sorts versions of one resource: by time, then number; equal ones are told apart by content."""
+    meta = resource.meta
+    if meta is None:
+        return _LONG_AGO, 0, ""
     number = meta.version_id or ""
+    return _instant(meta.last_updated), int(number) if number.isdecimal() else 0, number
+
+
+def _instant(text: str | None) -> datetime:
     try:
-        updated = datetime.fromisoformat(meta.last_updated or "")
+        moment = datetime.fromisoformat(text) if text else _LONG_AGO
     except ValueError:
-        updated = _LONG_AGO
-    updated = updated if updated.tzinfo else updated.replace(tzinfo=UTC)
-    return updated, int(number) if number.isdecimal() else 0, number, msgspec.json.encode(resource)
+        return _LONG_AGO
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _is_ours(resource: r4.Known, profile: Profile) -> bool:
@@ -160,6 +194,7 @@ def _together(maps: Sequence[PatientMap], gathered: _Gathered) -> Mapped:
     """Everything of all patients in one order, and the counts of all resources."""
     ordered = _distinct(sorted(maps, key=_person_order), gathered)
     counts = gathered.counts
+    counts["ignored"] += len(gathered.passed_by)
     for one in ordered:
         counts.update(one.uses.values())
     issues = [*gathered.issues, *(issue for one in ordered for issue in one.issues)]

@@ -41,7 +41,7 @@ def link(
     profile: Profile,
 ) -> Link:
     """The lesion that *hints* lead to among *sites*, by the strongest rung, and what is to be said of it."""
-    named = [(rung, read(hints, sites, facts, profile)) for rung, read in RUNGS]
+    named = [(rung, read(hints, sites, facts, profile)) for rung, says, read in RUNGS if says(hints)]
     reasons = [reason for _, one in named for reason in one.reasons]
     telling = [(rung, _at(one, on)) for rung, one in named if one.lesions]
     if not telling:
@@ -70,7 +70,7 @@ def _narrowed(
 
 
 def _before(one: Rung, other: Rung) -> bool:
-    order = [rung for rung, _ in RUNGS]
+    order = [rung for rung, *_ in RUNGS]
     return order.index(one) < order.index(other)
 
 
@@ -222,12 +222,12 @@ def _reasoned(name: str, condition: r4.Condition, sites: Sites, profile: Profile
 
 
 # Strongest first; `dose-volume` defines the lesion and links no event.
-RUNGS: tuple[tuple[Rung, Read], ...] = (
-    ("focus-lesion", _focus),
-    ("volume-extension", _volumes),
-    ("body-structure-extension", _bodies),
-    ("part-of-course", _courses),
-    ("body-site-level", _levels),
-    ("body-site-region", _regions),
-    ("condition", _conditions),
+RUNGS: tuple[tuple[Rung, Callable[[LinkHints], object], Read], ...] = (
+    ("focus-lesion", lambda hints: hints.focus, _focus),
+    ("volume-extension", lambda hints: hints.volumes, _volumes),
+    ("body-structure-extension", lambda hints: hints.structures, _bodies),
+    ("part-of-course", lambda hints: hints.courses, _courses),
+    ("body-site-level", lambda hints: hints.sites, _levels),
+    ("body-site-region", lambda hints: hints.sites, _regions),
+    ("condition", lambda hints: hints.conditions or hints.focus, _conditions),
 )

@@ -103,6 +103,13 @@ def _by_text(concept: r4.CodeableConcept, profile: Profile) -> Iterator[About]:
             yield About(rule.name, Found(rule.code, rule.meaning, False))
 
 
+def concerns(resource: r4.Observation, profile: Profile) -> bool:
+    """Whether *resource*, or a component of it, is coded as something that we read."""
+    if _about(resource.code, profile):
+        return True
+    return any(_about(one.code, profile) for one in resource.component)
+
+
 def take_observation(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> Taken:
     """What one Observation gives."""
     about = _about(resource.code, profile)

@@ -7,7 +7,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping.conditions import with_conditions
-from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Use, of_type
+from fhir_srs.mapping.facts import Draft, LesionSite, LinkHints, PatientFacts, Use, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.patients import build_patient, died
@@ -115,7 +115,7 @@ def _linked(
 ) -> Iterator[Event]:
     """The events of *drafts*, each with its lesion and rung; without lesions all belong to the patient."""
     for draft in drafts:
-        if not sites:
+        if not sites or not _says_where(draft.hints):
             yield draft.event
             continue
         where = link(draft.hints, draft.event.on, sites, facts, profile)
@@ -125,6 +125,13 @@ def _linked(
             yield draft.event
         else:
             yield msgspec.structs.replace(draft.event, lesion_id=where.lesion_id, link=where.rung)
+
+
+def _says_where(hints: LinkHints) -> bool:
+    """Whether *hints* say anything: most events only name their patient."""
+    return bool(
+        hints.sites or hints.focus or hints.conditions or hints.courses or hints.volumes or hints.structures
+    )
 
 
 def _occurrence(event: Event) -> tuple[object, ...]:

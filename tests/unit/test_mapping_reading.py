@@ -161,6 +161,21 @@ def test_the_newest_version_of_a_resource_counts_whatever_the_order():
         assert ("Procedure/srs", "version-superseded", "meta.versionId", False) in issues(found)
 
 
+@pytest.mark.parametrize("newest", ["pain", "pulse"])
+def test_a_new_version_may_be_about_something_else(newest):
+    def observation(code, number):
+        told = {"resourceType": "Observation", "id": "o", "status": "final", "valueInteger": 7}
+        told |= {"subject": {"reference": "Patient/p"}, "effectiveDateTime": "2024-04-01"}
+        return told | {"code": concept(code, "http://loinc.org"), "meta": {"versionId": number}}
+
+    codes = {"pain": "72514-3", "pulse": "8867-4"}
+    versions = [observation(code, "2" if name == newest else "1") for name, code in codes.items()]
+    results = [mapped(patient(), *order) for order in (versions, versions[::-1])]
+    assert results[0] == results[1]
+    assert len(results[0].events) == (newest == "pain")
+    assert (results[0].counts.refused, results[0].counts.read) == (1, 3)
+
+
 def test_versions_are_ordered_by_instant_not_by_text():
     early = surgical() | {"meta": {"lastUpdated": "2024-03-06T09:00:00+09:00"}}
     late = surgical(site="53983007") | {"meta": {"lastUpdated": "2024-03-06T01:00:00Z"}}
