@@ -98,7 +98,7 @@ def derive_times(course: Course, study: Study, cutoff: date) -> Iterator[TimeToE
 def time_to_relief(subject: Subject, one: Progress) -> TimeToEvent:
     """From t0 to relief; death and retreatment compete (section 5, decisions.md E8)."""
     course = one.course
-    reason = course.baseline_reason or (None if one.last or _death(one) else "no-score-in-window")
+    reason = course.baseline_reason or _never_judged(one)
     if reason:
         return left_out(subject, reason, course.lesion.sources)
     found = None
@@ -110,6 +110,17 @@ def time_to_relief(subject: Subject, one: Progress) -> TimeToEvent:
     return time_to_event(
         subject, one.t0, events=[found], competing=competing, censor=_last(one), also=_origin(one)
     )
+
+
+def _never_judged(one: Progress) -> str | None:
+    """Why no assessment can show relief or its absence: none was made, or the OMED of all is unknown."""
+    if one.last is None:
+        return None if _death(one) else "no-score-in-window"
+    if one.relief is not None:
+        return None
+    how = reading(one.study)
+    reasons = [judge(one.course, seen, how).reason for seen in one.course.follow_up]
+    return reasons[0] if all(reasons) else None
 
 
 def time_to_relapse(subject: Subject, one: Progress) -> TimeToEvent:

@@ -274,3 +274,9 @@ def test_every_time_says_what_ended_it_and_from_what() -> None:
             assert (row.days is None) == (row.reason is not None)
             assert row.days is None or row.days >= 0
             assert (row.cause is not None) == (row.status is Status.COMPETING)
+
+
+def test_a_lesion_whose_omed_is_never_known_is_left_out_of_relief_not_counted_as_unrelieved() -> None:
+    """docs/decisions/008."""
+    found = outcomes(PAIN + "A | 14 | pain | 0\nA | 30 | pain | 0", study="icpre2012")
+    assert ended(time(found, "time-to-relief")) == "out: omed-unknown"
