@@ -282,7 +282,7 @@ class Pull:
         for _ in range(_PAGES):
             self._check_stop()
             page = self._client.ask(request, decipher_page)
-            _judge(page, search)
+            _judge(page, search, first=not visited)
             names = {self._intake.name(body) for body in page.resources}
             stale = 0 if names - seen else stale + 1
             seen |= names | {f"?{search.type}{len(seen)}.{n}" for n in range(page.unreadable)}
@@ -335,10 +335,11 @@ def _dated_capabilities(answer: Answer, route: str) -> tuple[dict[str, Any], dat
     return decipher_capabilities(answer, route), http_date(answer.headers.get("date"))
 
 
-def _judge(page: Page, search: Search) -> None:
+def _judge(page: Page, search: Search, *, first: bool) -> None:
+    """A further page's `self` is HAPI's own page link, without parameters: only the first shows filters."""
     if page.outcomes:
         raise Incomplete(f"{search.type}: the server reports {', '.join(sorted(set(page.outcomes))[:5])}")
-    if not shows_filters(page.self_link, search):
+    if first and not shows_filters(page.self_link, search):
         raise ProtocolViolation(f"{search.type}: the server ignores a filter")
 
 
