@@ -1,177 +1,166 @@
 """Transactions and batches of the test server (https://hl7.org/fhir/R4/http.html#transaction).
 
 A transaction is all or nothing, at one moment, and its entries may refer to each other by `urn:uuid`
-in any order. A batch is as many requests as it has entries.
+in any order. A batch is as many requests as it has entries; its entries cannot refer to each other.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
-from urllib.parse import parse_qsl
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
-from fhir_srs.testing.versions import Json, Refusal, Version, Versions
+import msgspec
 
-# The order in which a transaction is carried out (FHIR R4, 3.1.0.11.2).
+from fhir_srs.testing.answers import outcome
+from fhir_srs.testing.conditions import conditional_create, conditional_update, matched
+from fhir_srs.testing.references import renamed
+from fhir_srs.testing.validity import check_valid
+from fhir_srs.testing.versions import Json, Refusal, Version, Versions, stamp
+
+# The order in which a transaction is carried out (https://hl7.org/fhir/R4/http.html#trules).
 _ORDER = ("DELETE", "POST", "PUT")
-Find = Callable[[str, list[tuple[str, str]]], list[Version]]
+_INSTANCE = re.compile(r"/?([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
+_TYPE = re.compile(r"/?([A-Za-z]+)")
 
 
-def run_bundle(versions: Versions, bundle: Json, find: Find) -> Json:
+class _Entry(NamedTuple):
+    """One entry as read: what is asked, where, on what condition; *name* is its `urn:`, if it has one."""
+
+    method: str
+    type: str
+    id: str | None
+    query: str | None
+    if_match: str | None
+    name: str | None
+    resource: Json
+
+
+def run_bundle(versions: Versions, bundle: Json) -> Json:
     """Carry out *bundle*; the Bundle of answers, an entry for each entry."""
+    if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in {"batch", "transaction"}:
+        raise Refusal(400, "not-supported", "the base takes Bundles, transactions and batches")
     entries = bundle.get("entry", [])
-    if bundle.get("type") == "batch":
-        alone = [_alone(versions, entry, find) for entry in entries]
-        return {"resourceType": "Bundle", "type": "batch-response", "entry": alone}
-    if bundle.get("type") != "transaction":
-        raise Refusal(400, "not-supported", "only transactions and batches are accepted")
-    answers = _whole(versions, entries, find)
-    return {"resourceType": "Bundle", "type": "transaction-response", "entry": answers}
+    if not isinstance(entries, list):
+        raise Refusal(400, "structure", "Bundle.entry is not a list")
+    answers = (_batch if bundle["type"] == "batch" else _transaction)(versions, entries)
+    response: Json = {"resourceType": "Bundle", "type": f"{bundle['type']}-response"}
+    return response | ({"entry": answers} if answers else {})
 
 
-def _alone(versions: Versions, entry: Json, find: Find) -> Json:
+def _batch(versions: Versions, entries: Sequence[Any]) -> list[Json]:
+    return [_alone(versions, entry) for entry in entries]
+
+
+def _alone(versions: Versions, raw: Any) -> Json:
     try:
-        if _request(entry)[0] == "GET":
+        entry = _read(raw)
+        if entry.method == "GET":
             return _get(versions, entry)
-        return _answer(versions, entry, find, {})
+        return _carry_out(versions, entry, {})
     except Refusal as refusal:
-        return {"response": {"status": str(refusal.status), "outcome": outcome(refusal.code, refusal.text)}}
+        return {
+            "response": {"status": _status(refusal.status), "outcome": outcome(refusal.code, refusal.text)}
+        }
 
 
-def _whole(versions: Versions, entries: list[Json], find: Find) -> list[Json]:
-    for entry in entries:
-        if _request(entry)[0] not in _ORDER:
-            raise Refusal(400, "not-supported", "a transaction takes POST, PUT and DELETE")
-    answers: list[Json] = [{} for _ in entries]
+def _transaction(versions: Versions, raw: Sequence[Any]) -> list[Json]:
+    entries = [_read(entry) for entry in raw]
+    _check_once(entries)
     names = _names(versions, entries)
+    answers: list[Json] = [{} for _ in entries]
     with versions.together():
         for method in _ORDER:
             for place, entry in enumerate(entries):
-                if _request(entry)[0] == method:
-                    answers[place] = _answer(versions, entry, find, names)
+                if entry.method == method:
+                    answers[place] = _carry_out(versions, entry, names)
     return answers
 
 
-def _names(versions: Versions, entries: list[Json]) -> dict[str, str]:
-    """What each `urn:uuid` of the transaction will be called."""
-    names = {}
-    for entry in entries:
-        method, url = _request(entry)
-        full_url = entry.get("fullUrl", "")
-        if full_url.startswith("urn:") and method == "PUT":
-            names[full_url] = url
-        elif full_url.startswith("urn:") and method == "POST":
-            names[full_url] = f"{url}/{versions.reserve(url)}"
-    return names
-
-
-def _request(entry: Json) -> tuple[str, str]:
-    request = entry.get("request")
+def _read(raw: Any) -> _Entry:
+    request = raw.get("request") if isinstance(raw, dict) else None
     if not isinstance(request, dict) or not isinstance(request.get("url"), str):
         raise Refusal(400, "required", "an entry needs request.method and request.url")
-    return request.get("method", ""), request["url"]
-
-
-def _get(versions: Versions, entry: Json) -> Json:
-    match = re.fullmatch(r"([A-Za-z]+)/([^/?]+)", _request(entry)[1])
+    method, (path, _, query) = str(request.get("method")), request["url"].partition("?")
+    match = _INSTANCE.fullmatch(path) or _TYPE.fullmatch(path)
     if match is None:
+        raise Refusal(400, "invalid", "request.url must be Type, Type/id or Type?query")
+    name = raw.get("fullUrl", "")
+    return _Entry(
+        method=method,
+        type=match[1],
+        id=match[2] if match.re is _INSTANCE else None,
+        query=query or request.get("ifNoneExist"),
+        if_match=request.get("ifMatch"),
+        name=name if str(name).startswith("urn:") else None,
+        resource=_resource(raw, method),
+    )
+
+
+def _resource(raw: Json, method: str) -> Json:
+    if method not in {"POST", "PUT"}:
+        return {}
+    resource = raw.get("resource")
+    if not isinstance(resource, dict):
+        raise Refusal(400, "required", "an entry that writes needs a resource")
+    check_valid(resource)
+    return resource
+
+
+def _check_once(entries: Sequence[_Entry]) -> None:
+    """A transaction has only writes, and each resource and each name once."""
+    if any(entry.method not in _ORDER for entry in entries):
+        raise Refusal(400, "not-supported", "a transaction takes POST, PUT and DELETE")
+    addresses = [f"{entry.type}/{entry.id}" for entry in entries if entry.id]
+    names = [entry.name for entry in entries if entry.name]
+    if len(set(addresses)) < len(addresses) or len(set(names)) < len(names):
+        raise Refusal(400, "invalid", "a transaction names a resource twice")
+
+
+def _names(versions: Versions, entries: Sequence[_Entry]) -> dict[str, str]:
+    """What each `urn:` of the transaction will be called, or is called already."""
+    return {entry.name: f"{entry.type}/{entry.id or _id(versions, entry)}" for entry in entries if entry.name}
+
+
+def _id(versions: Versions, entry: _Entry) -> str:
+    found = matched(versions, entry.type, entry.query) if entry.query else None
+    return found.id if found else versions.reserve(entry.type)
+
+
+def _carry_out(versions: Versions, entry: _Entry, names: Mapping[str, str]) -> Json:
+    if entry.method == "DELETE" and entry.id:
+        return _deleted(versions.delete(entry.type, entry.id))
+    body = renamed(entry.resource, names)
+    reserved = names[entry.name].partition("/")[2] if entry.name and names else None
+    if entry.method == "POST" and not entry.id:
+        return _written(*conditional_create(versions, entry.type, body, entry.query, reserved))
+    if entry.method == "PUT" and entry.id:
+        return _written(*versions.update(entry.type, entry.id, body, entry.if_match))
+    if entry.method == "PUT" and entry.query:
+        return _written(*conditional_update(versions, entry.type, body, entry.query, reserved))
+    raise Refusal(400, "not-supported", "method and address do not go together here")
+
+
+def _get(versions: Versions, entry: _Entry) -> Json:
+    if entry.id is None or entry.query:
         raise Refusal(400, "not-supported", "a GET in a batch reads one resource")
-    version = versions.read(match[1], match[2])
-    return {"resource": version.body, "response": _response(version, "200 OK")}
+    version = versions.read(entry.type, entry.id)
+    return {"resource": msgspec.Raw(version.raw), "response": {"status": _status(200)}}
 
 
-def _answer(versions: Versions, entry: Json, find: Find, names: Mapping[str, str]) -> Json:
-    method, url = _request(entry)
-    request = entry["request"]
-    if method == "DELETE":
-        version = versions.delete(*_two(url))
-        return {"response": _response(version, "200 OK")}
-    body = _renamed(entry.get("resource", {}), names)
-    if method == "POST":
-        return _create(
-            versions, url, body, request.get("ifNoneExist"), find, names.get(entry.get("fullUrl", ""))
-        )
-    if method == "PUT":
-        return _put(versions, url, body, request.get("ifMatch"), find)
-    raise Refusal(400, "not-supported", "the method is not supported here")
-
-
-def _create(
-    versions: Versions, url: str, body: Json, if_none_exist: str | None, find: Find, name: str | None
-) -> Json:
-    version, created = create(versions, url, body, if_none_exist, find, name)
-    return {"response": _response(version, "201 Created" if created else "200 OK")}
-
-
-def _put(versions: Versions, url: str, body: Json, if_match: str | None, find: Find) -> Json:
-    if "?" in url:
-        resource_type, _, query = url.partition("?")
-        version = conditional_update(versions, resource_type, body, query, find)
-    else:
-        version = versions.update(*_two(url), body, if_match)
-    return {"response": _response(version, "201 Created" if version.created else "200 OK")}
-
-
-def create(
-    versions: Versions,
-    resource_type: str,
-    body: Json,
-    if_none_exist: str | None,
-    find: Find,
-    name: str | None = None,
-) -> tuple[Version, bool]:
-    """Create, unless *if_none_exist* finds one; 412 where it finds several; *name* is a reserved id."""
-    found = find(resource_type, parse_qsl(if_none_exist, strict_parsing=True)) if if_none_exist else []
-    if len(found) > 1:
-        raise Refusal(412, "multiple-matches", "If-None-Exist matches several")
-    if found:
-        return found[0], False
-    return versions.create(resource_type, body, name.partition("/")[2] if name else None), True
-
-
-def conditional_update(versions: Versions, resource_type: str, body: Json, query: str, find: Find) -> Version:
-    """Update the one that *query* finds, create if none; 412 where it finds several."""
-    found = find(resource_type, parse_qsl(query, keep_blank_values=True))
-    if len(found) > 1:
-        raise Refusal(412, "multiple-matches", "the condition matches several")
-    if found:
-        return versions.update(resource_type, found[0].id, body | {"id": found[0].id})
-    return versions.create(resource_type, body)
-
-
-def _two(url: str) -> tuple[str, str]:
-    match = re.fullmatch(r"([A-Za-z]+)/([A-Za-z0-9\-.]{1,64})", url)
-    if match is None:
-        raise Refusal(400, "invalid", "request.url must be Type/id")
-    return match[1], match[2]
-
-
-def _renamed(node: Any, names: Mapping[str, str]) -> Any:
-    """*node* with the `urn:uuid` references of the transaction replaced by what they stand for."""
-    if not names:
-        return node
-    if isinstance(node, dict):
-        return {key: _name(key, value, names) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_renamed(value, names) for value in node]
-    return node
-
-
-def _name(key: str, value: Any, names: Mapping[str, str]) -> Any:
-    if key == "reference" and isinstance(value, str):
-        return names.get(value, value)
-    return _renamed(value, names)
-
-
-def _response(version: Version, status: str) -> Json:
+def _written(version: Version, created: bool) -> Json:
+    """HAPI's etag is bare here, not `W/"1"`."""
+    response = {"status": _status(201 if created else 200), "location": version.location}
     return {
-        "status": status,
-        "location": f"{version.type}/{version.id}/_history/{version.number}",
-        "etag": version.etag,
-        "lastModified": version.stamp,
+        "response": response | {"etag": str(version.number), "lastModified": stamp(version.updated)},
     }
 
 
-def outcome(code: str, text: str, severity: str = "error") -> Json:
-    """An OperationOutcome with one issue."""
-    issue = {"severity": severity, "code": code, "diagnostics": text}
-    return {"resourceType": "OperationOutcome", "issue": [issue]}
+def _deleted(version: Version | None) -> Json:
+    response = {"status": _status(204)}
+    if version is not None:
+        response |= {"location": version.location, "etag": str(version.number)}
+    return {"response": response}
+
+
+def _status(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"

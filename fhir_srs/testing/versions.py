@@ -1,7 +1,7 @@
 """All versions of all resources of the test server, in memory: what a write does, and to what.
 
-One `Versions` is one server. Its methods raise `Refusal` with the HTTP status that HAPI FHIR 8.8.0 gives
-(spec/hapi.md part 2); a group of writes is all or nothing through `together`.
+One `Versions` is one server, for one thread. Its methods raise `Refusal` with the HTTP status that HAPI
+FHIR 8.8.0 gives (spec/hapi.md part 2); a group of writes is all or nothing through `together`.
 """
 
 import re
@@ -10,46 +10,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+
+from fhir_srs.testing.parameters import ID, Fact, facts
+from fhir_srs.testing.references import references, unversioned
 
 Json = dict[str, Any]
 Key = tuple[str, str]
 
-TYPES = frozenset(
-    [
-        "AdverseEvent",
-        "BodyStructure",
-        "CodeSystem",
-        "Condition",
-        "Consent",
-        "Device",
-        "DiagnosticReport",
-        "Encounter",
-        "Group",
-        "ImagingStudy",
-        "Location",
-        "Medication",
-        "MedicationAdministration",
-        "MedicationDispense",
-        "MedicationRequest",
-        "MedicationStatement",
-        "Observation",
-        "Organization",
-        "Patient",
-        "Practitioner",
-        "Procedure",
-        "Provenance",
-        "QuestionnaireResponse",
-        "ResearchStudy",
-        "ServiceRequest",
-        "StructureDefinition",
-        "ValueSet",
-    ]
+_TYPE_NAMES = (
+    "AdverseEvent BodyStructure CodeSystem Condition Consent Device DiagnosticReport Encounter Group"
+    " ImagingStudy Location Medication MedicationAdministration MedicationDispense MedicationRequest"
+    " MedicationStatement Observation Organization Patient Practitioner Procedure Provenance"
+    " QuestionnaireResponse ResearchStudy ServiceRequest StructureDefinition ValueSet"
 )
-ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(/_history/[A-Za-z0-9\-.]{1,64})?")
+TYPES = frozenset(_TYPE_NAMES.split())
+RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
+_IF_MATCH = re.compile(r'(?:W/)?"?([A-Za-z0-9\-.]{1,64})"?')
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -63,15 +42,24 @@ class Refusal(Exception):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of one resource; *body* is None where it was deleted. *raw* is the body as sent."""
+    """One version of one resource; *raw* is its JSON, empty where it was deleted.
+
+    *created*: nothing was there before it. *facts* are what searches look at, *targets* its references.
+    """
 
     type: str
     id: str
     number: int
     updated: datetime
-    body: Json | None
     raw: bytes
     created: bool
+    facts: frozenset[Fact] = frozenset()
+    targets: frozenset[str] = frozenset()
+
+    @property
+    def live(self) -> bool:
+        """Whether this is not a deletion."""
+        return bool(self.raw)
 
     @property
     def etag(self) -> str:
@@ -79,9 +67,21 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f'W/"{self.number}"'
 
     @property
-    def stamp(self) -> str:
-        """Its lastUpdated, to the millisecond, in UTC."""
-        return stamp(self.updated)
+    def address(self) -> str:
+        """`Type/id`."""
+        return f"{self.type}/{self.id}"
+
+    @property
+    def location(self) -> str:
+        """`Type/id/_history/n`."""
+        return f"{self.address}/_history/{self.number}"
+
+
+class Written(NamedTuple):
+    """What a write came to; *created* is false for an unchanged resource too."""
+
+    version: Version
+    created: bool
 
 
 def stamp(moment: datetime) -> str:
@@ -114,35 +114,30 @@ class Versions:
         self._current: defaultdict[str, dict[str, Version]] = defaultdict(dict)
         self._referrers: defaultdict[str, set[Key]] = defaultdict(set)
         self._log: list[Version] = []
-        self._counter = 0
+        self._counter = 1000
         self._now: datetime | None = None
-        self._undo: list[tuple[Key, int]] | None = None
 
     def read(self, resource_type: str, id_: str) -> Version:
         """The current version; 404 if there never was one, 410 if it is deleted."""
         history = self._history.get((known(resource_type), id_))
         if history is None:
             raise Refusal(404, "not-found", f"{resource_type}: no such resource")
-        if history[-1].body is None:
-            raise Refusal(410, "deleted", f"{resource_type}: the resource is deleted")
-        return history[-1]
+        return _undeleted(history[-1])
 
     def read_version(self, resource_type: str, id_: str, number: str) -> Version:
         """One version; 404 if there is none of that number, 410 if it is a deletion."""
         for version in self._history.get((known(resource_type), id_), []):
             if str(version.number) == number:
-                if version.body is None:
-                    raise Refusal(410, "deleted", f"{resource_type}: this version is a deletion")
-                return version
+                return _undeleted(version)
         raise Refusal(404, "not-found", f"{resource_type}: no such version")
 
     def current(self, resource_type: str) -> dict[str, Version]:
         """All live resources of one type, by id."""
         return self._current[known(resource_type)]
 
-    def referrers(self, reference: str, resource_type: str) -> Iterator[Version]:
-        """The live resources of *resource_type* that refer to *reference* anywhere."""
-        for kind, id_ in self._referrers.get(reference, ()):
+    def referrers(self, target: str, resource_type: str) -> Iterator[Version]:
+        """The live resources of *resource_type* that refer to *target* anywhere."""
+        for kind, id_ in self._referrers.get(target, ()):
             if kind == resource_type:
                 yield self._current[kind][id_]
 
@@ -165,9 +160,10 @@ class Versions:
 
     def create(self, resource_type: str, body: Json, id_: str | None = None) -> Version:
         """Store *body* under an id of ours: *id_*, if it was reserved."""
-        return self._store(typed(resource_type, body), id_ or self.reserve(resource_type))
+        with self.together():
+            return self._store(typed(resource_type, body), id_ or self.reserve(resource_type))
 
-    def update(self, resource_type: str, id_: str, body: Json, if_match: str | None = None) -> Version:
+    def update(self, resource_type: str, id_: str, body: Json, if_match: str | None = None) -> Written:
         """Store *body* as the next version of *id_*; an unchanged body makes no version.
 
         A stale *if_match* is 409. On a missing id it is ignored and the resource created, as HAPI does.
@@ -178,128 +174,109 @@ class Versions:
         history = self._history.get((resource_type, id_), [])
         if not history:
             _check_new_id(id_)
-        if history and if_match is not None and if_match != history[-1].etag:
+        if history and if_match is not None and _matched(if_match) != str(history[-1].number):
             raise Refusal(409, "conflict", "If-Match does not name the current version")
-        return self._store(body, id_)
+        with self.together():
+            version = self._store(body, id_)
+        return Written(version, version.created and not any(one is version for one in history))
 
-    def delete(self, resource_type: str, id_: str) -> Version:
-        """Delete; 409 while another live resource refers to it."""
-        current = self.read(resource_type, id_)
-        version = Version(
-            type=resource_type,
-            id=id_,
-            number=current.number + 1,
-            updated=self._moment(),
-            body=None,
-            raw=b"",
-            created=False,
-        )
-        self._append(version)
-        if self._undo is None:
-            self._settle([version])
-        return version
+    def delete(self, resource_type: str, id_: str) -> Version | None:
+        """Delete; 409 while another live resource refers to it; what is not there stays so, None."""
+        history = self._history.get((known(resource_type), id_))
+        if history is None or not history[-1].live:
+            return history[-1] if history else None
+        with self.together():
+            return self._append(
+                Version(
+                    type=resource_type,
+                    id=id_,
+                    number=history[-1].number + 1,
+                    updated=self._moment(),
+                    raw=b"",
+                    created=False,
+                )
+            )
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """All writes of the block, at one moment, or none; references are checked at its end."""
-        self._undo, self._now = [], self._clock()
-        mark = len(self._log)
+        if self._now is not None:
+            yield
+            return
+        self._now, mark = self._clock(), len(self._log)
         try:
             yield
             self._check(self._log[mark:])
         except BaseException:
-            self._roll_back()
+            self._roll_back(mark)
             raise
         finally:
-            self._undo = self._now = None
+            self._now = None
 
     def _store(self, body: Json, id_: str) -> Version:
-        key = (body["resourceType"], id_)
-        history = self._history.get(key, [])
-        live = history[-1] if history and history[-1].body is not None else None
-        body = _settled(body, id_, live)
-        if live is not None and _content(live.body) == _content(body):
+        history = self._history.get((body["resourceType"], id_), [])
+        live = history[-1] if history and history[-1].live else None
+        old = decode(live.raw) if live else None
+        body = _settled(body, id_, old)
+        if live is not None and _content(old) == _content(body):
             return live
         number, moment = (history[-1].number + 1 if history else 1), self._moment()
         body["meta"] |= {"versionId": str(number), "lastUpdated": stamp(moment)}
-        version = Version(
-            type=key[0],
-            id=id_,
-            number=number,
-            updated=moment,
-            body=body,
-            raw=encode(body),
-            created=live is None,
-        )
-        self._append(version)
-        if self._undo is None:
-            self._settle([version])
-        return version
-
-    def _settle(self, versions: list[Version]) -> None:
-        """Check a single write; take it back if it breaks a reference."""
-        self._undo = [((version.type, version.id), 1) for version in versions]
-        try:
-            self._check(versions)
-        except Refusal:
-            self._roll_back()
-            raise
-        finally:
-            self._undo = None
+        return self._append(_version(body, number, moment, created=live is None))
 
     def _moment(self) -> datetime:
         moment = self._now or self._clock()
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
-    def _append(self, version: Version) -> None:
+    def _append(self, version: Version) -> Version:
         key = (version.type, version.id)
         self._unindex(key)
         self._history.setdefault(key, []).append(version)
         self._log.append(version)
-        self._index(key)
-        if self._undo is not None:
-            self._undo.append((key, 1))
+        self._index(version)
+        return version
 
-    def _roll_back(self) -> None:
-        for key, _ in reversed(self._undo or []):
+    def _roll_back(self, mark: int) -> None:
+        while len(self._log) > mark:
+            version = self._log.pop()
+            key = (version.type, version.id)
             self._unindex(key)
             self._history[key].pop()
-            self._log.pop()
             if self._history[key]:
-                self._index(key)
+                self._index(self._history[key][-1])
             else:
                 del self._history[key]
 
-    def _index(self, key: Key) -> None:
-        version = self._history[key][-1]
-        if version.body is not None:
-            self._current[key[0]][key[1]] = version
-            for reference in references(version.body):
-                self._referrers[reference].add(key)
+    def _index(self, version: Version) -> None:
+        if version.live:
+            self._current[version.type][version.id] = version
+            for target in version.targets:
+                self._referrers[target].add((version.type, version.id))
 
     def _unindex(self, key: Key) -> None:
         version = self._current[key[0]].pop(key[1], None)
-        if version is not None and version.body is not None:
-            for reference in references(version.body):
-                self._referrers[reference].discard(key)
+        for target in version.targets if version else ():
+            self._referrers[target].discard(key)
 
     def _check(self, versions: list[Version]) -> None:
         for version in versions:
-            if version.body is None:
-                self._check_unreferenced(version)
+            if version.live:
+                self._check_targets(version)
             else:
-                self._check_targets(version.body)
+                self._check_unreferenced(version)
 
     def _check_unreferenced(self, version: Version) -> None:
-        if self._referrers.get(f"{version.type}/{version.id}", set()) - {(version.type, version.id)}:
+        again = version.id in self._current[version.type]
+        if not again and self._referrers.get(version.address, set()) - {(version.type, version.id)}:
             raise Refusal(409, "conflict", "another resource refers to it")
 
-    def _check_targets(self, body: Json) -> None:
-        for reference in references(body):
-            match = RELATIVE.fullmatch(reference)
+    def _check_targets(self, version: Version) -> None:
+        for target in version.targets:
+            match = RELATIVE.fullmatch(target)
             if match is None or match[1] not in TYPES:
                 raise Refusal(400, "processing", "a reference is neither relative nor contained")
-            if match[2] not in self._current[match[1]]:
+            # What is being created cannot be referred to yet, not even by itself.
+            if match[2] not in self._current[match[1]] or (version.created and target == version.address):
                 raise Refusal(400, "processing", f"a reference to a {match[1]} leads nowhere")
 
 
@@ -317,33 +294,30 @@ def typed(resource_type: str, body: Json) -> Json:
     return body
 
 
-def references(node: object) -> Iterator[str]:
-    """Every literal reference in *node* outside extensions and contained resources; `#x` is left out."""
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name == "reference" and isinstance(value, str):
-                if not value.startswith("#"):
-                    yield value
-            elif name not in {"extension", "modifierExtension", "contained"}:
-                yield from references(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from references(value)
+def _version(body: Json, number: int, moment: datetime, *, created: bool) -> Version:
+    return Version(
+        type=body["resourceType"],
+        id=body["id"],
+        number=number,
+        updated=moment,
+        raw=encode(body),
+        created=created,
+        facts=facts(body),
+        targets=frozenset(references(body)),
+    )
 
 
-def unversioned(node: Any) -> Any:
-    """*node* with `/_history/n` taken off its references: what HAPI does by default."""
-    if isinstance(node, dict):
-        return {name: _reference(name, value) for name, value in node.items()}
-    if isinstance(node, list):
-        return [unversioned(value) for value in node]
-    return node
+def _undeleted(version: Version) -> Version:
+    if not version.live:
+        raise Refusal(410, "deleted", f"{version.type}: the resource is deleted")
+    return version
 
 
-def _reference(name: str, value: Any) -> Any:
-    if name == "reference" and isinstance(value, str):
-        return re.sub(r"/_history/[^/]*$", "", value)
-    return unversioned(value)
+def _matched(if_match: str) -> str:
+    match = _IF_MATCH.fullmatch(if_match.strip())
+    if match is None:
+        raise Refusal(400, "invalid", "If-Match names no version")
+    return match[1]
 
 
 def _check_new_id(id_: str) -> None:
@@ -353,24 +327,31 @@ def _check_new_id(id_: str) -> None:
         raise Refusal(400, "processing", "clients may not make purely numeric ids")
 
 
-def _settled(body: Json, id_: str, live: Version | None) -> Json:
-    """*body* with its id, unversioned references, and tags and security labels merged with the old ones."""
-    body = unversioned(body) | {"id": id_}
-    meta = {
-        key: value for key, value in body.get("meta", {}).items() if key not in {"versionId", "lastUpdated"}
-    }
-    old = (live.body or {}).get("meta", {}) if live else {}
+def _settled(body: Json, id_: str, old: Json | None) -> Json:
+    """*body* with its id, unversioned references, and tags and security labels merged with the *old* ones."""
+    body = unversioned(body)
+    meta, before = _own_meta(body), _own_meta(old or {})
     for name in ("tag", "security"):
-        labels = [*old.get(name, []), *(one for one in meta.get(name, []) if one not in old.get(name, []))]
+        labels: list[Json] = []
+        for label in (*before.get(name, []), *meta.get(name, [])):
+            if label not in labels:
+                labels.append(label)
         if labels:
             meta[name] = labels
-    return {"resourceType": body["resourceType"], "id": id_} | body | {"meta": meta}
+    first = {"resourceType": body["resourceType"], "id": id_, "meta": meta}
+    return first | {name: value for name, value in body.items() if name not in first}
+
+
+def _own_meta(body: Json) -> Json:
+    """The meta of *body* without what the server says."""
+    return {
+        name: value
+        for name, value in body.get("meta", {}).items()
+        if name not in {"versionId", "lastUpdated"}
+    }
 
 
 def _content(body: Json | None) -> bytes:
     """What must differ for a new version to be made: all but version and time, keys in any order."""
     body = body or {}
-    meta = {
-        key: value for key, value in body.get("meta", {}).items() if key not in {"versionId", "lastUpdated"}
-    }
-    return msgspec.json.encode(body | {"meta": meta}, order="sorted", enc_hook=str)
+    return msgspec.json.encode(body | {"meta": _own_meta(body)}, order="sorted")
