@@ -14,11 +14,11 @@ from fhir_srs import r4
 from fhir_srs.mapping.drugs import read_drug
 from fhir_srs.mapping.facts import Drug, PatientFacts
 from fhir_srs.mapping.lesions import lesion_order, with_number
-from fhir_srs.mapping.observations import concerns
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.reading import Mended, Other, Unreadable, parse, read
+from fhir_srs.mapping.topics import concerns
 from fhir_srs.model import Event, Issue, Lesion, Mapped, ResourceCounts
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)

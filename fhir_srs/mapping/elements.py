@@ -1,17 +1,26 @@
-"""What resources of all kinds say in the same way: their date, their status, their names.
+"""What resources of all kinds say in the same way: their date, their status, where they belong.
 
 Dates keep their precision; an impossible one is reported and left out, never repaired
 (`spec/fhir-mapping.md` section 7, `decisions.md` 7 and 8).
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import NamedTuple
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate, parse_date, span
-from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
+from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
+from fhir_srs.mapping.patients import source
 from fhir_srs.mapping.profile import Profile
+from fhir_srs.model import Event, EventKind
 
+_CODEX = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/"
+_VOLUME = (f"{_CODEX}codexrt-radiotherapy-volume-extension",)
+_STRUCTURES = (
+    "http://hl7.org/fhir/StructureDefinition/bodySite",
+    "http://hl7.org/fhir/StructureDefinition/procedure-targetBodyStructure",
+)
 Said = tuple[tuple[str, str | None], ...]
 
 
@@ -69,6 +78,62 @@ def effective(
         return period(during, "effectivePeriod", facts, profile)
     path = "effectiveInstant" if instant is not None and moment is None else "effectiveDateTime"
     return day(moment or instant, path, facts, profile)
+
+
+def observed(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> When:
+    """When an Observation holds."""
+    return effective(
+        resource.effective_date_time,
+        resource.effective_instant,
+        resource.effective_period,
+        facts,
+        profile,
+    )
+
+
+def hints_of(resource: r4.Observation | r4.Procedure | r4.DiagnosticReport | r4.ImagingStudy) -> LinkHints:
+    """All that *resource* says about where it belongs."""
+    site = getattr(resource, "body_site", None)
+    sites = site if isinstance(site, tuple) else (site,) if site else ()
+    inside = tuple(extension for one in sites for extension in one.extension)
+    return LinkHints(
+        focus=getattr(resource, "focus", ()),
+        volumes=_references(resource.extension, _VOLUME),
+        structures=_references((*resource.extension, *inside), _STRUCTURES),
+        courses=getattr(resource, "part_of", ()),
+        sites=sites,
+        conditions=getattr(resource, "reason_reference", ()),
+    )
+
+
+def _references(among: tuple[r4.Extension, ...], urls: tuple[str, ...]) -> tuple[r4.Reference, ...]:
+    return tuple(one.value_reference for one in among if one.url in urls and one.value_reference)
+
+
+def event(
+    resource: r4.Resource,
+    kind: EventKind,
+    on: PartialDate | None,
+    facts: PatientFacts,
+    *,
+    value: Decimal | str | None = None,
+    unit: str | None = None,
+    code: str | None = None,
+    flags: tuple[str, ...] = (),
+) -> Event:
+    """An event of the patient that *resource* tells, not yet linked to a lesion."""
+    return Event(
+        patient=facts.patient,
+        lesion_id=None,
+        link="patient",
+        kind=kind,
+        on=on,
+        value=value,
+        unit=unit,
+        code=code,
+        source=source(resource),
+        flags=flags,
+    )
 
 
 def refused(resource: r4.Resource, reason: str, path: str | None, profile: Profile) -> Taken:

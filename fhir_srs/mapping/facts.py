@@ -89,6 +89,7 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     *patient* is the surviving reference; *aliases* are all references that mean this patient; *drugs* maps
     `Medication/id` to its ingredients (`decisions.md` 19). *born* and *died* bound plausible dates. *known*
     holds every `Type/id` read, whoever's it is: what is there but not in *resources* is another patient's.
+    *panels* maps an Observation to the panel of pain and site that has it as a member.
     """
 
     patient: str
@@ -98,3 +99,4 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     born: PartialDate | None = None
     died: PartialDate | None = None
     known: Container[str] = frozenset()
+    panels: Mapping[str, str] = {}

@@ -9,12 +9,12 @@ from fhir_srs.mapping.elements import (
     When,
     day,
     effective,
+    hints_of,
     refused,
     status_of,
     used,
 )
 from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
-from fhir_srs.mapping.observations import hints_of
 from fhir_srs.mapping.patients import source
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.model import Event

@@ -1,9 +1,19 @@
 """Operations on the spine, which end a lesion's follow-up; radiosurgery itself is read by `procedures`."""
 
 from fhir_srs import r4
-from fhir_srs.mapping.elements import IGNORED, PROCEDURE, Said, When, day, period, refused, status_of, used
+from fhir_srs.mapping.elements import (
+    IGNORED,
+    PROCEDURE,
+    Said,
+    When,
+    day,
+    hints_of,
+    period,
+    refused,
+    status_of,
+    used,
+)
 from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
-from fhir_srs.mapping.observations import hints_of
 from fhir_srs.mapping.patients import source
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.model import Event

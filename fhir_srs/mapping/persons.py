@@ -7,12 +7,14 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping.conditions import with_conditions
-from fhir_srs.mapping.facts import Draft, LesionSite, LinkHints, PatientFacts, Use, of_type
+from fhir_srs.mapping.conflicts import settled
+from fhir_srs.mapping.facts import Draft, LesionSite, Link, LinkHints, PatientFacts, Use, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.patients import build_patient, died
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.readers import READERS, link
+from fhir_srs.mapping.scores import panels
 from fhir_srs.mapping.vital_status import death_of
 from fhir_srs.model import Event, Issue, Lesion, Patient
 
@@ -46,7 +48,7 @@ def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
     return PatientMap(
         patient=patient,
         lesions=tuple(one.lesion for one in sites),
-        events=tuple(sorted(_one_death(events, ledger), key=_occurrence)),
+        events=tuple(sorted(settled(events, ledger), key=_occurrence)),
         issues=tuple(dict.fromkeys(ledger.issues)),
         uses=ledger.uses,
     )
@@ -70,22 +72,14 @@ def _person(
         ledger.note(facts.patient, "identifier-missing")
     told = [one for one in (record, *merged) if one is not None]
     bounded = msgspec.structs.replace(
-        facts, resources=resources, born=patient.birth_date, died=died(told, profile)
+        facts,
+        resources=resources,
+        born=patient.birth_date,
+        died=died(told, profile),
+        panels=panels(resources, profile),
     )
     deaths = [death_of(one, bounded, profile, ledger) for one in told]
     return bounded, patient, [death for death in deaths if death is not None]
-
-
-def _one_death(events: Iterable[Event], ledger: Ledger) -> Iterator[Event]:
-    """*events* without deaths that contradict the dated one of the Patient record, which wins."""
-    events = list(events)
-    told = [one for one in events if one.kind == "death" and one.source.startswith("Patient/") and one.on]
-    for event in events:
-        if event.kind == "death" and told and event not in told:
-            if event.on is not None and event.on.text != told[0].on.text:  # type: ignore[union-attr]
-                ledger.note(event.source.partition("/_history")[0], "death-dates-conflict")
-            continue
-        yield event
 
 
 def _is_error(resource: r4.Resource) -> bool:
@@ -115,16 +109,36 @@ def _linked(
 ) -> Iterator[Event]:
     """The events of *drafts*, each with its lesion and rung; without lesions all belong to the patient."""
     for draft in drafts:
-        if not sites or not _says_where(draft.hints):
-            yield draft.event
-            continue
-        where = link(draft.hints, draft.event.on, sites, facts, profile)
-        for reason in where.reasons:
-            ledger.note(key, reason)
-        if where.lesion_id is None and where.rung == "patient":
-            yield draft.event
-        else:
-            yield msgspec.structs.replace(draft.event, lesion_id=where.lesion_id, link=where.rung)
+        event = _with_lesion(key, draft, sites, facts, profile, ledger)
+        if event.value == "worsened" and event.lesion_id is None and "local" not in event.flags:
+            ledger.note(key, "progression-site-unknown", "valueCodeableConcept")
+        yield event
+
+
+def _with_lesion(
+    key: str,
+    draft: Draft,
+    sites: Sequence[LesionSite],
+    facts: PatientFacts,
+    profile: Profile,
+    ledger: Ledger,
+) -> Event:
+    """The event of *draft* with its lesion and rung, its reasons said."""
+    if not sites or not _says_where(draft.hints):
+        return draft.event
+    where = link(draft.hints, draft.event.on, sites, facts, profile)
+    for reason in where.reasons:
+        ledger.note(key, reason)
+    return _placed(draft.event, where)
+
+
+def _placed(event: Event, where: Link) -> Event:
+    """*event* at the place that *where* says; one of another site must not count for any lesion."""
+    if "site-other-than-lesion" in where.reasons and where.lesion_id is None:
+        return msgspec.structs.replace(event, flags=(*event.flags, "site-other-than-lesion"))
+    if where.lesion_id is None and where.rung == "patient":
+        return event
+    return msgspec.structs.replace(event, lesion_id=where.lesion_id, link=where.rung)
 
 
 def _says_where(hints: LinkHints) -> bool:

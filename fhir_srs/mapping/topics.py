@@ -1,0 +1,102 @@
+"""What an Observation is about, by its code: one look-up a coding, since most are about other things."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from fhir_srs import r4
+from fhir_srs.codes import LOINC, SNOMED, Found
+from fhir_srs.mapping.elements import Said
+from fhir_srs.mapping.profile import Profile
+
+# Sets of codes that make an Observation ours.
+KINDS = (
+    "pain",
+    "disease-status",
+    "performance",
+    "neuro",
+    "last-contact",
+    "death",
+    "vital-status",
+    "site-question",
+)
+_MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-"
+_PROFILES = frozenset(
+    f"{_MCODE}{name}"
+    for name in ("cancer-disease-status", "ecog-performance-status", "karnofsky-performance-status")
+)
+_SYSTEMS = frozenset({LOINC, SNOMED})
+
+
+class Topic(NamedTuple):
+    """The set that a code is in and the code as found; *said* is how; *doubtful* if codes contradict."""
+
+    kind: str
+    found: Found
+    said: Said = ()
+    doubtful: bool = False
+
+
+def topic(concept: r4.CodeableConcept | None, profile: Profile) -> Topic | None:
+    """What the codings of *concept* say it is; the site's text rules speak where no coding does."""
+    if concept is None:
+        return None
+    index, aliases = profile.codes.index, profile.codes.aliases
+    known = [one for one in concept.coding if (one.system, one.code) in index or one.system in aliases]
+    found = [topic for one in known for topic in _topics(one, profile)] if known else ()
+    if found:
+        return _together(found) if len(found) > 1 or found[0].found.misspelt else found[0]
+    return next(_by_text(concept, profile), None) if profile.text_rules else None
+
+
+def _topics(coding: r4.Coding, profile: Profile) -> Iterator[Topic]:
+    pair, meanings, misspelt = profile.codes.meanings(coding)
+    return (Topic(kind, Found(pair, meanings[kind], misspelt)) for kind in KINDS if kind in meanings)
+
+
+def _by_text(concept: r4.CodeableConcept, profile: Profile) -> Iterator[Topic]:
+    for rule in profile.text_rules:
+        if rule.name in KINDS and concept.text and rule.pattern.search(concept.text):
+            yield Topic(rule.name, Found(rule.code, rule.meaning, False), (("code-text-only", "code.text"),))
+
+
+def _together(found: Sequence[Topic]) -> Topic:
+    """One topic of several codings, whatever their order: a stated scale before one that is not."""
+    best = min(found, key=lambda one: (one.found.meaning == "unstated", one.found.misspelt, one.found.code))
+    said: Said = (("code-system-misspelt", "code"),) if best.found.misspelt else ()
+    meanings = {(one.kind, _scale(one.found.meaning)) for one in found} - {("pain", "unstated")}
+    return best._replace(said=said, doubtful=len(meanings) > 1)
+
+
+def _scale(meaning: str) -> str:
+    return "nrs" if meaning == "nrs-if-text-says-pain" else meaning
+
+
+def concerns(resource: r4.Observation, profile: Profile) -> bool:
+    """Whether *resource* or a component of it has a topic, or should have had one."""
+    if topic(resource.code, profile) is not None:
+        return True
+    if resource.component and any(topic(one.code, profile) for one in resource.component):
+        return True
+    return unrecognised(resource, profile) is not None
+
+
+def unrecognised(resource: r4.Observation, profile: Profile) -> str | None:
+    """
+    Why *resource*, which has no topic, should have had one; None for another kind of data.
+
+    Relevant by its FHIR profile, or by a code of ours under a system that is none: unknown, or with the
+    code glued to it (section 7: not that code).
+    """
+    code = resource.code
+    if code is None or not (code.coding or code.text):
+        return "code-missing"
+    profiles = resource.meta.profile if resource.meta else ()
+    ours = any(one.partition("|")[0] in _PROFILES for one in profiles)
+    return "code-not-recognised" if ours or any(_is_astray(one, profile) for one in code.coding) else None
+
+
+def _is_astray(coding: r4.Coding, profile: Profile) -> bool:
+    if coding.system in _SYSTEMS or not coding.code:
+        return False
+    index = profile.codes.index
+    return any(kind in KINDS for system in _SYSTEMS for kind in index.get((system, coding.code), ()))
