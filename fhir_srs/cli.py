@@ -71,6 +71,9 @@ def sync(
     full: Annotated[
         bool, typer.Option("--full", help="pull everything again, not only what changed")
     ] = False,
+    retract: Annotated[
+        bool, typer.Option("--retract", help="release the brake: withdraw however many results must go")
+    ] = False,
     every: Annotated[str, typer.Option(metavar="15m", help="again every so often, until stopped")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the run as one JSON object")] = False,
 ) -> None:
@@ -81,12 +84,14 @@ def sync(
     from fhir_srs.report.run import run_row, run_text
     from fhir_srs.schedule import every_so_often, once
 
+    if every and (dry_run or full or retract):
+        raise UsageError("--every goes with neither --dry-run nor --full nor --retract")
     settings = load_settings(config)
     with shown(sys.stderr) as report:
         runs = (
             every_so_often(settings, every, report=report)
             if every
-            else [once(settings, dry_run=dry_run, full=full, report=report)]
+            else [once(settings, dry_run=dry_run, full=full, retract=retract, report=report)]
         )
         for summary in runs:
             _say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
@@ -127,7 +132,7 @@ def endpoints(
     from fhir_srs.endpoints import derive, load_study
     from fhir_srs.estimates import estimate
     from fhir_srs.report.attrition import attrition_lines
-    from fhir_srs.report.export import estimates_csv, estimates_json
+    from fhir_srs.report.export import estimates_csv, estimates_json, mapped_counts
     from fhir_srs.report.figures import estimates_text
 
     last_day = _day(cutoff)
@@ -138,7 +143,7 @@ def endpoints(
     }
     printers: dict[Format, Callable[[], str]] = {
         Format.TABLE: lambda: estimates_text(tables),
-        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, mapped=mapped).decode(),
+        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, counts=mapped_counts(mapped)).decode(),
         Format.CSV: lambda: estimates_csv(tables),
     }
     _say(printers[format_]())

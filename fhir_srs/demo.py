@@ -15,7 +15,7 @@ from fhir_srs.config import Settings, load_settings
 from fhir_srs.errors import DataError
 from fhir_srs.model import to_json
 from fhir_srs.progress import Report
-from fhir_srs.report.export import estimates_csv, estimates_rows
+from fhir_srs.report.export import estimates_csv, estimates_json, run_counts
 from fhir_srs.report.run import run_text
 from fhir_srs.report.ryu import ryu_lines
 from fhir_srs.report.save import save
@@ -106,5 +106,6 @@ def _check(first: RunSummary, second: RunSummary) -> None:
 
 
 def _save(out: Path, summary: RunSummary) -> None:
-    save(out / "estimates.json", [to_json(estimates_rows(summary.tables, cutoff=summary.cutoff))])
+    counts = run_counts(summary)
+    save(out / "estimates.json", [estimates_json(summary.tables, cutoff=summary.cutoff, counts=counts)])
     save(out / "estimates.csv", [estimates_csv(summary.tables).encode()])

@@ -61,11 +61,18 @@ def ending() -> Iterator[Ending]:
 
 
 def once(
-    settings: Settings, *, dry_run: bool = False, full: bool = False, report: Report = silent
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    full: bool = False,
+    retract: bool = False,
+    report: Report = silent,
 ) -> RunSummary:
     """The summary of one run; ended by a signal, its exit code is 130 or 143."""
     with ending() as end:
-        summary = run_sync(settings, dry_run=dry_run, full=full, report=report, stop=end.asked)
+        summary = run_sync(
+            settings, dry_run=dry_run, full=full, retract=retract, report=report, stop=end.asked
+        )
         return _with_signal(summary, end)
 
 

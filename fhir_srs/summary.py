@@ -5,8 +5,9 @@ from typing import Literal
 
 import msgspec
 
-from fhir_srs.model import Estimate
+from fhir_srs.model import Estimate, ResourceCounts
 
+NOTHING_READ = ResourceCounts(read=0, used=0, ignored=0, refused=0)
 RunStatus = Literal["done", "incomplete", "stopped", "failed"]
 
 
@@ -42,7 +43,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     One run. *error* is a message without values, *exit_code* as in `spec/reliability.md` section 8.
 
     *complete* says whether the pull proved that it saw everything. *tables* holds the estimates by
-    (study, version); with *requests*, *cutoff* and the two of the error it is more than `--json` prints.
+    (study, version), *resources* the fates of what was mapped, *patients* how many have a lesion; these,
+    *requests*, *cutoff* and the two of the error are more than `--json` prints.
     """
 
     run: str
@@ -63,3 +65,5 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 0
     dry_run: bool = False
     tables: Mapping[tuple[str, str], list[Estimate]] = {}
+    resources: ResourceCounts = NOTHING_READ
+    patients: int = 0

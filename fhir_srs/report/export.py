@@ -5,10 +5,10 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
 from typing import Any
 
-from fhir_srs.model import Estimate, Issue, Mapped, to_json
+from fhir_srs.model import Estimate, Issue, Mapped, ResourceCounts, to_json
+from fhir_srs.summary import RunSummary
 
 # design.md 4.4; `population` is decisions.md 14, the bounds' states 17.
 KEYS = (
@@ -50,35 +50,44 @@ def refused_reasons(issues: Iterable[Issue]) -> dict[str, int]:
     return dict(sorted(Counter(issue.reason for issue in issues if not issue.used).items()))
 
 
-def counts_row(mapped: Mapped) -> dict[str, Any]:
+def counts_row(
+    counts: ResourceCounts, *, refused: Mapping[str, int], lesions: int, patients: int
+) -> dict[str, Any]:
     """What went into the estimates: resources by fate, refusals by reason, lesions, patients."""
-    counts = mapped.counts
     fates = {"in": counts.read, "used": counts.used, "ignored": counts.ignored, "refused": counts.refused}
-    return {
-        "resources": fates,
-        "refused": refused_reasons(mapped.issues),
-        "lesions": len(mapped.lesions),
-        "patients": len(mapped.patients),
-    }
+    return {"resources": fates, "refused": refused, "lesions": lesions, "patients": patients}
 
 
-def estimates_rows(tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: object) -> dict[str, Any]:
+def mapped_counts(mapped: Mapped) -> dict[str, Any]:
+    """The counts of what mapping returned."""
+    return counts_row(
+        mapped.counts,
+        refused=refused_reasons(mapped.issues),
+        lesions=len(mapped.lesions),
+        patients=len(mapped.patients),
+    )
+
+
+def run_counts(summary: RunSummary) -> dict[str, Any]:
+    """The counts of what a sync run mapped."""
+    return counts_row(
+        summary.resources, refused=summary.refused, lesions=summary.lesions, patients=summary.patients
+    )
+
+
+def estimates_json(
+    tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: object, counts: Mapping[str, Any]
+) -> bytes:
     """
-    The estimates of all studies as one object (design.md 4.2, decisions.md 33).
+    The estimates of all studies as one JSON object (design.md 4.2, decisions.md 33).
 
-    *tables* maps (study name, version) to its estimates. With one study there is also `study`.
+    *tables* maps (study name, version) to its estimates. With one study there is also `study`. *counts*
+    say what went into them.
     """
     studies = [{"name": name, "version": version} for name, version in tables]
     head = {"study": studies[0]["name"]} if len(studies) == 1 else {}
     rows = [estimate_row(estimate) for table in tables.values() for estimate in table]
-    return head | {"studies": studies, "cutoff": cutoff, "estimates": rows}
-
-
-def estimates_json(
-    tables: Mapping[tuple[str, str], Sequence[Estimate]], *, cutoff: date, mapped: Mapped
-) -> bytes:
-    """The object of `endpoints --format json`: the estimates, and the counts of what went into them."""
-    return to_json(estimates_rows(tables, cutoff=cutoff) | {"counts": counts_row(mapped)})
+    return to_json(head | {"studies": studies, "cutoff": cutoff, "estimates": rows, "counts": counts})
 
 
 def estimates_csv(tables: Mapping[tuple[str, str], Sequence[Estimate]]) -> str:

@@ -32,7 +32,7 @@ from fhir_srs.results.observations import build_results
 from fhir_srs.results.plan import Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
-from fhir_srs.summary import Found, Planned, RunStatus, RunSummary, Written
+from fhir_srs.summary import NOTHING_READ, Found, Planned, RunStatus, RunSummary, Written
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
 from fhir_srs.sync.outgoing import Known, distinct, items, look
 from fhir_srs.sync.patients import target_patients
@@ -320,6 +320,8 @@ class _Run:
             pulled={name: Found(one.new, one.changed, one.deleted) for name, one in sorted(found.items())},
             refused=self._refused(),
             lesions=len(state.mapped.lesions) if state.mapped else 0,
+            patients=len(state.mapped.patients) if state.mapped else 0,
+            resources=state.mapped.counts if state.mapped else NOTHING_READ,
             outcomes=state.outcomes,
             planned=state.planned,
             written=state.written,

@@ -77,6 +77,7 @@ def test_a_truncated_line_is_an_issue_and_the_rest_is_processed(tmp_path, capsys
         (["endpoints", ".", "--study", "nonsense", "--cutoff", "2026-01-01"], 64, "nonsense"),
         (["endpoints", ".", "--study", "ryu2008", "--cutoff", "tomorrow"], 64, "--cutoff"),
         (["sync", "-c", "absent.toml"], 74, "settings"),
+        (["sync", "-c", "absent.toml", "--every", "15m", "--full"], 64, "--every"),
     ],
 )
 def test_a_wrong_call_is_one_clear_error_with_its_exit_code(

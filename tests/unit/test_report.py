@@ -10,7 +10,7 @@ import pytest
 from fhir_srs.errors import LocalIOError
 from fhir_srs.model import Estimate, Issue, Mapped, ResourceCounts
 from fhir_srs.report.attrition import attrition_lines
-from fhir_srs.report.export import KEYS, estimates_csv, estimates_json
+from fhir_srs.report.export import KEYS, estimates_csv, estimates_json, mapped_counts
 from fhir_srs.report.figures import estimates_text, interval_text, value_text
 from fhir_srs.report.save import save
 
@@ -75,7 +75,9 @@ def test_the_table_groups_by_endpoint_and_names_the_study():
 
 
 def test_json_has_the_keys_of_the_contract_and_counts_that_add_up():
-    page = json.loads(estimates_json({STUDY: [COMPLETE]}, cutoff=date(2008, 1, 1), mapped=MAPPED))
+    page = json.loads(
+        estimates_json({STUDY: [COMPLETE]}, cutoff=date(2008, 1, 1), counts=mapped_counts(MAPPED))
+    )
     assert page["study"] == "ryu2008"
     assert page["studies"] == [{"name": "ryu2008", "version": "1"}]
     assert page["cutoff"] == "2008-01-01"
@@ -87,7 +89,9 @@ def test_json_has_the_keys_of_the_contract_and_counts_that_add_up():
 
 def test_two_studies_in_one_json_have_no_single_study():
     page = json.loads(
-        estimates_json({STUDY: [], ("icpre2012", "1"): []}, cutoff=date(2008, 1, 1), mapped=MAPPED)
+        estimates_json(
+            {STUDY: [], ("icpre2012", "1"): []}, cutoff=date(2008, 1, 1), counts=mapped_counts(MAPPED)
+        )
     )
     assert "study" not in page
     assert [study["name"] for study in page["studies"]] == ["ryu2008", "icpre2012"]
