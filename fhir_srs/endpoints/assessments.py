@@ -94,8 +94,13 @@ def read_scores(
 
 def _pains(events: Iterable[Event], wanted: str) -> Iterator[tuple[Event, PartialDate]]:
     for event in events:
-        if event.kind == "pain" and event.on is not None and series(event) == wanted:
+        if is_score(event) and event.on is not None and series(event) == wanted:
             yield event, event.on
+
+
+def is_score(event: Event) -> bool:
+    """Whether *event* is a pain score that may count for a lesion: one of another site never does."""
+    return event.kind == "pain" and "site-other-than-lesion" not in event.flags
 
 
 def after_treatment(event: Event, lesion: Lesion) -> bool:

@@ -11,7 +11,7 @@ from itertools import groupby
 import msgspec
 
 from fhir_srs.dates import PartialDate
-from fhir_srs.endpoints.assessments import Assessment, Scores, observed, read_scores, series
+from fhir_srs.endpoints.assessments import Assessment, Scores, is_score, observed, read_scores, series
 from fhir_srs.endpoints.opioids import UNKNOWN, Omed, omed_on
 from fhir_srs.endpoints.study import BASELINE, Study
 from fhir_srs.model import Event, Lesion, Mapped
@@ -182,7 +182,7 @@ def _at_baseline(event: Event, lesion: Lesion) -> bool:
 def _series(lesion: Lesion, earlier: frozenset[str], events: Sequence[Event]) -> str:
     """One series for baseline and follow-up: of the latest score up to treatment, else of the first after."""
     start = lesion.start.last if lesion.start else date.max
-    pains = [event for event in events if event.kind == "pain" and event.on is not None]
+    pains = [event for event in events if is_score(event) and event.on is not None]
     mine = [event for event in pains if event.lesion_id in {None, lesion.lesion_id, *earlier}]
     dated = sorted((event.on.first, event.source, series(event)) for event in mine if event.on)
     first = start + timedelta(days=BASELINE.first) if start != date.max else date.min

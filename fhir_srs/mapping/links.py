@@ -14,7 +14,7 @@ from fhir_srs.mapping.facts import LesionSite, Link, LinkHints, PatientFacts
 from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site, read_site
-from fhir_srs.model import Rung
+from fhir_srs.model import Region, Rung
 
 Sites: TypeAlias = Sequence[LesionSite]
 
@@ -60,9 +60,9 @@ def _narrowed(
             reasons.append("link-rungs-disagree")
         elif len(left) > 1:
             left &= weaker
-    if elsewhere and "link-rungs-disagree" not in reasons:
-        if _before(elsewhere[0], rung):
-            return Link(lesion_id=None, rung="patient", reasons=_once([*reasons, "site-other-than-lesion"]))
+    if elsewhere and (_before(elsewhere[0], rung) or len(left) > 1):
+        return Link(lesion_id=None, rung="patient", reasons=_once([*reasons, "site-other-than-lesion"]))
+    if elsewhere:
         reasons.append("link-rungs-disagree")
     if len(left) > 1:
         return Link(lesion_id=None, rung="patient", reasons=_once([*reasons, "lesion-link-ambiguous"]))
@@ -83,12 +83,15 @@ def _at(named: Named, on: PartialDate | None) -> frozenset[str]:
     The lesions named, those of one segment reduced to the one under treatment on that day.
 
     An event at a shared level belongs to the latest lesion started on or before its date, else to the
-    first upcoming.
+    first upcoming. A partial date across the start of a lesion leaves more than one.
     """
     kept = set(named.lesions)
     for one in named.lesions.values():
         rivals = [other for other in named.lesions.values() if _shares(one, other)]
-        if rivals and on is not None and one is not _current([one, *rivals], on.first):
+        if not rivals or on is None:
+            continue
+        rivals.append(one)
+        if one is not _current(rivals, on.first) and one is not _current(rivals, on.last):
             kept.discard(one.lesion.lesion_id)
     return frozenset(kept)
 
@@ -133,10 +136,9 @@ def _structures(
         if not found and name is not None:
             structure = facts.resources.get(name)
             reasons += [] if structure else [_absent(name, facts)]
-            place = _place(structure, profile) if isinstance(structure, r4.BodyStructure) else None
-            at = _at_levels(place.levels, sites) if place else []
-            lesions += at
-            elsewhere = elsewhere or (structure is not None and not at)
+            there = _there(_place(structure, profile), sites)
+            lesions += there.lesions.values()
+            elsewhere = elsewhere or there.elsewhere
     return Named(lesions, elsewhere=elsewhere and not lesions, reasons=reasons)
 
 
@@ -149,13 +151,15 @@ def _identified(reference: r4.Reference, site: LesionSite) -> bool:
     return one is not None and f"{one.system or ''}|{one.value or ''}" in site.structure_uids
 
 
-def _place(structure: r4.BodyStructure, profile: Profile) -> Site:
+def _place(structure: r4.Resource | None, profile: Profile) -> Site:
+    if not isinstance(structure, r4.BodyStructure):
+        return Site()
     concepts = [structure.location] if structure.location else []
     return read_site(concepts, structure.description, profile.codes)
 
 
 def _courses(hints: LinkHints, sites: Sites, facts: PatientFacts, _profile: Profile) -> Named:
-    """A course with exactly one lesion."""
+    """The lesions of a course: only one with exactly one lesion decides."""
     lesions: list[LesionSite] = []
     reasons = []
     for reference in hints.courses:
@@ -166,45 +170,56 @@ def _courses(hints: LinkHints, sites: Sites, facts: PatientFacts, _profile: Prof
         lesions += found
         if not found and name not in facts.resources:
             reasons.append(_absent(name, facts))
-    one_each = lesions if len({one.lesion.lesion_id for one in lesions}) == 1 else []
-    return Named(one_each, reasons=reasons)
+    return Named(lesions, reasons=reasons)
 
 
 def _levels(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
     """The body site is a level of a lesion; a level or place of none is another site."""
-    if not hints.sites:
-        return Named()
     place = read_site(hints.sites, None, profile.codes)
-    found = _at_levels(place.levels, sites)
-    return Named(found, elsewhere=not found and (bool(place.levels) or place.spinal is False))
+    return _there(place, sites) if place.levels or place.spinal is False else Named()
+
+
+def _regions(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
+    """The body site is a region, without a level."""
+    place = read_site(hints.sites, None, profile.codes)
+    return Named() if place.levels or place.spinal is False else _there(place, sites)
+
+
+def _there(place: Site, sites: Sites) -> Named:
+    """The lesions at the levels of *place*, else in its region; a place with none of them is elsewhere."""
+    if place.levels:
+        found = _at_levels(place.levels, sites)
+    elif place.region is not None:
+        found = [one for one in sites if _is_in(one, place.region)]
+    else:
+        return Named(elsewhere=place.spinal is False)
+    return Named(found, elsewhere=not found)
 
 
 def _at_levels(levels: Sequence[str], sites: Sites) -> list[LesionSite]:
     return [one for one in sites if not set(levels).isdisjoint(one.lesion.levels)]
 
 
-def _regions(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
-    """The body site is a region, and exactly one lesion lies there."""
-    place = read_site(hints.sites, None, profile.codes) if hints.sites else Site()
-    if place.levels or place.region is None:
-        return Named()
-    found = [one for one in sites if one.lesion.region == place.region]
-    return Named(found, elsewhere=not found)
+def _is_in(site: LesionSite, region: Region) -> bool:
+    """Whether a lesion reaches into *region*; its levels are named by the region's initial."""
+    initials = {level[0] for level in site.lesion.levels}
+    return site.lesion.region == region or region[0].upper() in initials
 
 
 def _conditions(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
     """A Condition that a lesion has as its reason, or whose site fits; one without a site says nothing."""
     lesions: list[LesionSite] = []
-    elsewhere = False
+    elsewhere, reasons = False, []
     for name in _condition_names(hints):
         condition = facts.resources.get(name)
         if not isinstance(condition, r4.Condition):
+            reasons.append(_absent(name, facts))
             continue
-        place = read_site(condition.body_site, None, profile.codes)
-        at = _at_levels(place.levels, sites) or _reasoned(name, condition, sites, profile)
+        there = _there(read_site(condition.body_site, None, profile.codes), sites)
+        at = [*there.lesions.values()] or _reasoned(name, condition, sites, profile)
         lesions += at
-        elsewhere = elsewhere or (not at and (bool(place.levels) or place.spinal is False))
-    return Named(lesions, elsewhere=elsewhere and not lesions)
+        elsewhere = elsewhere or (there.elsewhere and not at)
+    return Named(lesions, elsewhere=elsewhere and not lesions, reasons=reasons)
 
 
 def _condition_names(hints: LinkHints) -> Iterator[str]:
