@@ -171,14 +171,15 @@ class Versions:
         typed(resource_type, body)
         if body.get("id") != id_:
             raise Refusal(400, "invalid", "the id of the body is not that of the address")
-        history = self._history.get((resource_type, id_), [])
-        if not history:
+        history = self._history.get((resource_type, id_))
+        before = history[-1] if history else None
+        if before is None:
             _check_new_id(id_)
-        if history and if_match is not None and _matched(if_match) != str(history[-1].number):
+        elif if_match is not None and _matched(if_match) != str(before.number):
             raise Refusal(409, "conflict", "If-Match does not name the current version")
         with self.together():
             version = self._store(body, id_)
-        return Written(version, version.created and not any(one is version for one in history))
+        return Written(version, version.created and version is not before)
 
     def delete(self, resource_type: str, id_: str) -> Version | None:
         """Delete; 409 while another live resource refers to it; what is not there stays so, None."""
