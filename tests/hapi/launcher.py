@@ -155,7 +155,10 @@ def hapi_base(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
         with running_hapi(folder) as hapi:
             yield hapi.base
     except CannotStart as reason:
-        pytest.fail(f"the real HAPI server: {reason}", pytrace=False)
+        failure = f"the real HAPI server: {reason}"
+    else:
+        return
+    pytest.fail(failure, pytrace=False)  # out here, so that no chain of exceptions stands above it
 
 
 @pytest.hookimpl(wrapper=True)
@@ -163,7 +166,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """A failed test that used the server shows what the server said."""
     report = yield
     log = item.config.stash.get(LOG_KEY, None)
-    uses_it = "hapi_base" in getattr(item, "fixturenames", ())
+    uses_it = item.get_closest_marker("hapi") is not None
     if report.failed and uses_it and log is not None and log.exists():
         report.sections.append((f"HAPI's log, {log}", tail(log)))
     return report
