@@ -237,6 +237,7 @@ class DoseAndRate(Element, frozen=True):
 
 
 class Dosage(Element, frozen=True):
+    sequence: Number | None = None
     text: str | None = None
     timing: Timing | None = None
     as_needed_boolean: bool | None = None
