@@ -1,31 +1,35 @@
 """How much of a drug a day: the arithmetic of FHIR Dosage (https://hl7.org/fhir/R4/dosage.html).
 
-Amounts are milligrams a day, or micrograms an hour for patches; None means that the instruction does
-not say enough (`dosage-incomplete`).
+Amounts are milligrams a day, or micrograms an hour for patches. None means that the instruction does not
+say enough (`dosage-incomplete`): no dose or timing, a range, a comparator, steps that follow each other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 from fhir_srs import r4
 from fhir_srs.mapping.drugs import Strength
 
-HOURS_A_DAY = Decimal(24)
-# Length of the units of UCUM that Timing.repeat allows, in days.
-_DAYS = {"h": Decimal(1) / 24, "d": Decimal(1), "wk": Decimal(7), "min": Decimal(1) / 1440}
+# The units of UCUM that Timing.repeat allows: how many a day, as a fraction, so that every 8 h is exactly 3.
+_A_DAY = {"min": (1440, 1), "h": (24, 1), "d": (1, 1), "wk": (1, 7)}
 _MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001"), "mcg": Decimal("0.001")}
-_PER_HOUR = {"ug/h": 1, "mcg/h": 1, "ug/hr": 1, "mcg/hr": 1, "mg/h": 1000}
+_PER_HOUR = {
+    **dict.fromkeys(("ug/h", "mcg/h", "ug/hr", "mcg/hr"), Decimal(1)),
+    **dict.fromkeys(("mg/h", "mg/hr"), Decimal(1000)),
+}
 # HL7 v3 GTSAbbreviation, as R4's Timing.code uses it: doses a day.
 _TIMES_A_DAY = {
     "QD": 1, "AM": 1, "PM": 1, "BED": 1, "BID": 2, "TID": 3, "QID": 4,
     "Q1H": 24, "Q2H": 12, "Q3H": 8, "Q4H": 6, "Q6H": 4, "Q8H": 3,
 }  # fmt: skip
-_PIECES = frozenset(["1", "tab", "tablet", "tablets", "cap", "capsule", "capsules", "patch", "patches"])
+_PIECES = frozenset(
+    ("1", "tab", "tablet", "tablets", "tbl", "cap", "capsule", "capsules", "patch", "patches")
+)
 
 
 class Amount(NamedTuple):
-    """A daily amount, in `mg` (a day) or `ug/h`, or None where the instruction is incomplete."""
+    """An amount, in `mg` (a day, or of one administration) or `ug/h`; None where it is not said in full."""
 
     value: Decimal | None
     unit: str = "mg"
@@ -34,108 +38,110 @@ class Amount(NamedTuple):
 INCOMPLETE = Amount(None)
 
 
-def daily(dosage: r4.Dosage, strength: Strength | None) -> Amount:
-    """What *dosage* gives a day; *strength* is how much of the ingredient one piece holds."""
+class Content(NamedTuple):
+    """How much of the ingredient the drug holds, where known; *alone* if it has no other ingredient."""
+
+    strength: Strength | None = None
+    alone: bool = True
+
+
+def daily(dosage: r4.Dosage, content: Content) -> Amount:
+    """What *dosage* gives a day. A patch is told by its rate, whether sent as a rate or as the dose."""
     for part in dosage.dose_and_rate:
-        rate = _rate(part)
+        rate = _hourly(part.rate_quantity) or _hourly(part.dose_quantity)
         if rate is not None:
             return Amount(rate, "ug/h")
-        once = _once(part.dose_quantity, strength)
-        times = _times(dosage.timing)
+        once, times = _once(part.dose_quantity, content), _times(dosage.timing)
         if once is not None and times is not None:
             return Amount(once * times)
     return INCOMPLETE
 
 
-def given(dosage: r4.AdministrationDosage | None, strength: Strength | None) -> Amount:
+def given(dosage: r4.AdministrationDosage | None, content: Content) -> Amount:
     """What one administration gave."""
     if dosage is None:
         return INCOMPLETE
-    if dosage.rate_quantity is not None:
-        rate = _hourly(dosage.rate_quantity)
-        return Amount(rate, "ug/h") if rate is not None else INCOMPLETE
-    patch = _hourly(dosage.dose) if dosage.dose else None
-    if patch is not None:
-        return Amount(patch, "ug/h")
-    return Amount(_once(dosage.dose, strength))
+    rate = _hourly(dosage.rate_quantity) or _hourly(dosage.dose)
+    return Amount(rate, "ug/h") if rate is not None else Amount(_once(dosage.dose, content))
 
 
-def total(amounts: Iterable[Amount]) -> Amount:
-    """All instructions together; unknown if one is, or if they cannot be added."""
-    parts = list(amounts)
-    units = {part.unit for part in parts}
-    values = [part.value for part in parts if part.value is not None]
-    if not parts or len(values) < len(parts) or len(units) > 1:
-        return INCOMPLETE
-    return Amount(sum(values, Decimal(0)), units.pop())
+def is_as_needed(dosage: r4.Dosage) -> bool:
+    """Whether the drug is to be taken as needed: how much was taken is then not known."""
+    return bool(dosage.as_needed_boolean or dosage.as_needed_codeable_concept)
 
 
-def _rate(part: r4.DoseAndRate) -> Decimal | None:
-    """Micrograms an hour, whether sent as a rate or, as patches often are, as the dose."""
-    for quantity in (part.rate_quantity, part.dose_quantity):
-        if quantity is not None:
-            value = _hourly(quantity)
-            if value is not None:
-                return value
-    return None
+def are_steps(dosages: Sequence[r4.Dosage]) -> bool:
+    """Whether *dosages* follow each other, by number or by bounds, instead of adding up."""
+    numbers = {one.sequence for one in dosages}
+    periods = {
+        one.timing.repeat.bounds_period if one.timing and one.timing.repeat else None for one in dosages
+    }
+    return len(numbers) > 1 or len(periods) > 1
 
 
-def _hourly(quantity: r4.Quantity) -> Decimal | None:
-    factor = _PER_HOUR.get((quantity.code or quantity.unit or "").lower())
-    value = r4.number(quantity.value)
-    return value * factor if factor is not None and value is not None and not quantity.comparator else None
+def _hourly(quantity: r4.Quantity | None) -> Decimal | None:
+    """Micrograms an hour."""
+    factor = _PER_HOUR.get(_unit(quantity)) if quantity else None
+    value = _positive(quantity)
+    return value * factor if factor is not None and value is not None else None
 
 
-def _once(quantity: r4.Quantity | None, strength: Strength | None) -> Decimal | None:
-    """Milligrams of the ingredient in one dose."""
-    value = r4.number(quantity.value) if quantity else None
-    if quantity is None or value is None or quantity.comparator or value < 0:
+def _positive(quantity: r4.Quantity | None) -> Decimal | None:
+    value = r4.number(quantity.value) if quantity and not quantity.comparator else None
+    return value if value is not None and value >= 0 else None
+
+
+def _unit(quantity: r4.Quantity) -> str:
+    return (quantity.code or quantity.unit or "").strip().lower()
+
+
+def _once(quantity: r4.Quantity | None, content: Content) -> Decimal | None:
+    """Milligrams of the ingredient in one dose. Those of a combination do not say of which ingredient."""
+    value = _positive(quantity)
+    if quantity is None or value is None:
         return None
-    unit = (quantity.code or quantity.unit or "1").lower()
-    if unit in _MG and strength is None:
-        return value * _MG[unit]
-    if unit in _MG and strength is not None and strength[1].lower() in _MG and strength[3].lower() not in _MG:
-        return value * _MG[unit]
-    return _pieces(value, strength) if unit in _PIECES or unit.startswith("{") else None
+    unit = _unit(quantity)
+    if unit in _MG:
+        return value * _MG[unit] if content.alone else None
+    return _by_strength(value, unit, content.strength)
 
 
-def _pieces(value: Decimal, strength: Strength | None) -> Decimal | None:
-    """Tablets times milligrams a tablet."""
-    if strength is None or strength[1].lower() not in _MG or strength[2] == 0:
+def _by_strength(value: Decimal, unit: str, strength: Strength | None) -> Decimal | None:
+    """Tablets times milligrams a tablet, or millilitres times milligrams a millilitre."""
+    if strength is None or strength[1].lower() not in _MG or not strength[2]:
         return None
-    if strength[3].lower() in _MG or strength[3].lower() == "ml":
+    per = strength[3].lower()
+    if (unit == "ml") != (per == "ml") or not (unit == "ml" or (_is_piece(unit) and _is_piece(per))):
         return None
     return value * strength[0] * _MG[strength[1].lower()] / strength[2]
+
+
+def _is_piece(unit: str) -> bool:
+    return not unit or unit.startswith("{") or unit in _PIECES
 
 
 def _times(timing: r4.Timing | None) -> Decimal | None:
     """Doses a day; None where it is not said."""
     if timing is None:
         return None
-    repeat = timing.repeat
-    if repeat is not None:
-        told = _repeated(repeat)
-        if told is not None:
-            return told
-    for coding in timing.code.coding if timing.code else ():
-        if coding.code in _TIMES_A_DAY:
-            return Decimal(_TIMES_A_DAY[coding.code])
-    return None
+    told = _repeated(timing.repeat) if timing.repeat else None
+    if told is not None or timing.code is None:
+        return told
+    named = [one.code for one in timing.code.coding] + [timing.code.text]
+    found = [_TIMES_A_DAY[name.upper()] for name in named if name and name.upper() in _TIMES_A_DAY]
+    return Decimal(found[0]) if found else None
 
 
 def _repeated(repeat: r4.Repeat) -> Decimal | None:
+    """Doses a day by times of day, or by frequency and period; a range of either is not enough."""
+    if repeat.day_of_week or repeat.frequency_max is not None or repeat.period_max != r4.NO_RAW:
+        return None
     if repeat.time_of_day:
         return Decimal(len(repeat.time_of_day))
-    length = _DAYS.get(repeat.period_unit or "")
-    period = r4.number(repeat.period)
-    times = r4.whole(repeat.frequency) if repeat.frequency is not None else 1
-    if repeat.when and length is None:
+    units, period = _A_DAY.get(repeat.period_unit or ""), r4.number(repeat.period)
+    times = 1 if repeat.frequency is None else r4.whole(repeat.frequency)
+    if repeat.when and units is None:
         return Decimal(len(repeat.when))
-    if length is None or not period or times is None or repeat.day_of_week:
+    if units is None or not period or period < 0 or not times or times < 0:
         return None
-    return Decimal(times * (len(repeat.when) or 1)) / (period * length)
-
-
-def is_prn(dosages: Sequence[r4.Dosage]) -> bool:
-    """Whether the drug is to be taken as needed: how much was taken is then not known."""
-    return any(one.as_needed_boolean or one.as_needed_codeable_concept for one in dosages)
+    return times * (len(repeat.when) or 1) * units[0] / (period * units[1])

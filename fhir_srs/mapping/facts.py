@@ -75,6 +75,17 @@ class Drug(msgspec.Struct, frozen=True, kw_only=True):
     form: str | None = None
 
 
+class Calendar(msgspec.Struct, frozen=True, kw_only=True):
+    """One patient's drugs in time, which a single record cannot know.
+
+    *starts*: first days, in order, of the records of one evidence level, ingredient, and whether as needed.
+    *given*: OMED of all administrations of an ingredient on a day, None if unknown.
+    """
+
+    starts: Mapping[tuple[str, str, bool], tuple[PartialDate, ...]] = {}
+    given: Mapping[tuple[str, PartialDate], Decimal | None] = {}
+
+
 _AnyResource = TypeVar("_AnyResource", bound=r4.Resource)
 
 
@@ -100,3 +111,4 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     died: PartialDate | None = None
     known: Container[str] = frozenset()
     panels: Mapping[str, str] = {}
+    calendar: Calendar = Calendar()

@@ -2,70 +2,123 @@
 
 One event an ingredient: the OMED in mg/day while the spell lasts, or None where it cannot be known; then
 no OMED of those days is. Any other drug is an event of value 0, flagged `not-opioid`: it shows that the
-list was kept. Rules: `spec/endpoints.md` section 4; how long a spell lasts: `decisions.md` 10.
+list was kept. Rules: `spec/endpoints.md` section 4; how long a spell lasts: `decisions.md` 10 and `spells`.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 
 from fhir_srs import r4
-from fhir_srs.dates import PartialDate, parse_date
-from fhir_srs.mapping.dosage import INCOMPLETE, Amount, daily, given, is_prn, total
+from fhir_srs.dates import PartialDate
+from fhir_srs.mapping.dosage import Amount, Content, are_steps, daily, given, is_as_needed
 from fhir_srs.mapping.drugs import ingredients, read_drug
-from fhir_srs.mapping.elements import MEDICATION, Said, When, day, period, refused, status_of, used
-from fhir_srs.mapping.facts import Draft, Drug, PatientFacts, Taken
+from fhir_srs.mapping.elements import MEDICATION, Said, refused, status_of, used
+from fhir_srs.mapping.facts import Calendar, Draft, Drug, PatientFacts, Taken
 from fhir_srs.mapping.patients import relative, source
 from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.spells import Record, Spell, at, dosages, read_spell
 from fhir_srs.model import Event, Evidence
 
-Record: TypeAlias = (
-    r4.MedicationRequest | r4.MedicationStatement | r4.MedicationDispense | r4.MedicationAdministration
-)
-EVIDENCE: Mapping[str, Evidence] = {
-    "MedicationRequest": "order",
-    "MedicationDispense": "dispense",
-    "MedicationStatement": "statement",
-    "MedicationAdministration": "administration",
+EVIDENCE: Mapping[type, Evidence] = {
+    r4.MedicationRequest: "order",
+    r4.MedicationDispense: "dispense",
+    r4.MedicationStatement: "statement",
+    r4.MedicationAdministration: "administration",
 }
-_DAYS = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7, "mo": 30}
+# A patch lasts 72 hours: the day it is put on and two more.
+_PATCH_DAYS = 3
 
 
-class Spell(NamedTuple):
-    """From when to when a record says that its drug was taken; *end* None where it does not say."""
+class Dose(NamedTuple):
+    """OMED of one ingredient in mg/day, None if unknown; with flags and what is to be said."""
 
-    start: When
-    end: date | None
+    omed: Decimal | None
+    flags: tuple[str, ...] = ()
+    said: Said = ()
+    opioid: bool = False
+    patch: bool = False
 
 
 def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> Taken:
     """What one medication record gives."""
     barred = _barred(resource)
     if barred:
-        return refused(resource, barred[0], barred[1], profile)
+        return refused(resource, *barred, profile)
+    status = status_of(resource.status, MEDICATION[type(resource).__name__])
+    spell = read_spell(resource, facts, profile)
+    said: Said = (*spell.start.said, (status, "status")) if status else spell.start.said
     drug = _drug(resource, facts, profile)
     if drug is None or not drug.ingredients:
-        return _unknown_drug(resource, facts, profile)
-    status = status_of(resource.status, MEDICATION[type(resource).__name__])
-    said: Said = ((status, "status"),) if status else ()
-    spell = _spell(resource, facts, profile)
+        unknown = _event(resource, None, spell, Dose(None), facts, profile)
+        return used(
+            resource, [Draft(event=unknown)], (*said, ("drug-not-recognised", "medication[x]")), profile
+        )
     drafts: list[Draft] = []
     for place, ingredient in enumerate(drug.ingredients):
-        made, more = _events(resource, drug, place, ingredient, spell, facts, profile)
-        drafts += made
-        said = (*said, *more)
-    return used(resource, drafts, (*said, *spell.start.said), profile)
+        dose = _dose(resource, drug, place, profile)
+        drafts.append(Draft(event=_event(resource, ingredient, spell, dose, facts, profile)))
+        said = (*said, *dose.said)
+    return used(resource, drafts, said, profile)
+
+
+def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
+    """When each drug's records begin, and what was administered each day: what one record cannot know."""
+    starts: dict[tuple[str, str, bool], set[PartialDate]] = {}
+    doses: dict[tuple[str, PartialDate], list[Decimal | None]] = {}
+    for record in facts.resources.values():
+        if not isinstance(record, r4.MedicationResource) or _barred(record):  # type: ignore[arg-type]
+            continue
+        drug = _drug(record, facts, profile)  # type: ignore[arg-type]
+        start = read_spell(record, facts, profile).start.on if drug else None  # type: ignore[arg-type]
+        if drug is None or start is None:
+            continue
+        for place, ingredient in enumerate(drug.ingredients):
+            starts.setdefault(_series(record, ingredient), set()).add(start)  # type: ignore[arg-type]
+            if isinstance(record, r4.MedicationAdministration):
+                doses.setdefault((ingredient, _on_day(start)), []).append(
+                    _dose(record, drug, place, profile).omed
+                )
+    return Calendar(
+        starts={series: tuple(sorted(days, key=_first)) for series, days in starts.items()},
+        given={day: _sum(parts) for day, parts in doses.items()},
+    )
+
+
+def _first(day: PartialDate) -> tuple[object, ...]:
+    return day.first, day.last
+
+
+def _on_day(on: PartialDate) -> PartialDate:
+    """*on* without its clock time."""
+    return PartialDate(on.text, on.first, on.last)
+
+
+def _sum(parts: Sequence[Decimal | None]) -> Decimal | None:
+    known = [one for one in parts if one is not None]
+    return sum(known, Decimal(0)) if len(known) == len(parts) else None
+
+
+def _series(resource: Record, ingredient: str) -> tuple[str, str, bool]:
+    """
+    Records of which a later one replaces an earlier: of one evidence level and ingredient.
+
+    A drug to be taken as needed does not replace the same drug taken by the clock.
+    """
+    told = dosages(resource)
+    return EVIDENCE[type(resource)], ingredient, bool(told) and all(map(is_as_needed, told))
 
 
 def _barred(resource: Record) -> tuple[str, str] | None:
     """Why *resource* is no record of a drug taken or ordered."""
-    if isinstance(resource, r4.MedicationRequest) and resource.do_not_perform:
-        return "status-not-usable", "doNotPerform"
-    if isinstance(resource, r4.MedicationRequest) and resource.intent not in {None, "order"}:
-        return "status-not-usable", "intent"
+    if isinstance(resource, r4.MedicationRequest):
+        if resource.do_not_perform:
+            return "status-not-usable", "doNotPerform"
+        if resource.intent not in {None, "order"}:
+            return "status-not-usable", "intent"
     if status_of(resource.status, MEDICATION[type(resource).__name__]) == "status-not-usable":
         return "status-not-usable", "status"
     return None
@@ -94,228 +147,128 @@ def _contained(resource: Record, name: str, profile: Profile) -> Drug | None:
     return None
 
 
-def _unknown_drug(resource: Record, facts: PatientFacts, profile: Profile) -> Taken:
-    """A drug that nobody can name: the OMED of its days is unknown."""
-    spell = _spell(resource, facts, profile)
-    event = _event(resource, None, spell.start.on, _last_day(spell, None), None, (), facts)
-    said = (("drug-not-recognised", "medication[x]"), *spell.start.said)
-    return used(resource, [Draft(event=event)], said, profile)
-
-
-def _events(
-    resource: Record,
-    drug: Drug,
-    place: int,
-    ingredient: str,
-    spell: Spell,
-    facts: PatientFacts,
-    profile: Profile,
-) -> tuple[list[Draft], Said]:
-    """The events of one ingredient; an order without an end is known for `open_order_days` only."""
-    omed, flags, said = _omed(resource, drug, place, ingredient, profile)
-    start = spell.start.on
-    following = _next_start(resource, ingredient, start, facts, profile)
-    last = _last_day(spell, following)
-    if last is not None or start is None or "not-opioid" in flags or _is_moment(resource):
-        return [Draft(event=_event(resource, ingredient, start, last, omed, flags, facts))], said
-    known = start.first + timedelta(days=profile.open_order_days - 1)
-    open_flags = (*flags, "open-order")
-    then = _at(known + timedelta(days=1))
-    return [
-        Draft(event=_event(resource, ingredient, start, known, omed, open_flags, facts)),
-        Draft(event=_event(resource, ingredient, then, None, None, open_flags, facts)),
-    ], said
-
-
-def _is_moment(resource: Record) -> bool:
-    return isinstance(resource, r4.MedicationAdministration)
-
-
-def _omed(
-    resource: Record, drug: Drug, place: int, ingredient: str, profile: Profile
-) -> tuple[Decimal | None, tuple[str, ...], Said]:
-    """The OMED of one ingredient, its flags, and what is to be said."""
+def _dose(resource: Record, drug: Drug, place: int, profile: Profile) -> Dose:
+    """The OMED of the ingredient at that *place* of *drug*."""
+    ingredient = drug.ingredients[place]
     name = _named("opioid", ingredient, profile)
     if name is None:
         if _named("not-opioid", ingredient, profile):
-            return Decimal(0), ("not-opioid",), ()
-        known = _named("opioid-without-factor", ingredient, profile)
-        return None, (), (("drug-no-factor" if known else "drug-not-recognised", "medication[x]"),)
-    if not isinstance(resource, r4.MedicationAdministration) and is_prn(_dosages(resource)):
-        return Decimal(0), ("prn-intake-unknown",), (("prn-intake-unknown", "dosage"),)
-    amount = _amount(resource, drug, place)
-    form = _form(resource, drug, amount, profile)
-    rule = profile.omed_factors.get((name, form))
-    if rule is None:
-        return None, (), (("drug-no-factor", "medication[x]"),)
-    if amount.value is None or amount.unit != rule.unit:
-        return None, (), (("dosage-incomplete", "dosage"),)
-    return amount.value * rule.factor, (), ()
-
-
-def _named(set_name: str, ingredient: str, profile: Profile) -> str | None:
-    system, _, code = ingredient.rpartition("|")
-    return profile.codes.among(set_name).get((profile.codes.aliases.get(system, system), code))
-
-
-def _dosages(resource: Record) -> Sequence[r4.Dosage]:
-    if isinstance(resource, (r4.MedicationRequest, r4.MedicationDispense)):
-        return resource.dosage_instruction
-    return resource.dosage if isinstance(resource, r4.MedicationStatement) else ()
-
-
-def _amount(resource: Record, drug: Drug, place: int) -> Amount:
-    """A combination's dose in milligrams does not say of which ingredient: incomplete."""
+            return Dose(Decimal(0), ("not-opioid",))
+        known = _named("opioid-without-factor", ingredient, profile) is not None
+        reason = "drug-no-factor" if known else "drug-not-recognised"
+        return Dose(None, said=((reason, "medication[x]"),), opioid=known)
     strength = drug.strengths[place] if place < len(drug.strengths) else None
-    if len(drug.ingredients) > 1 and strength is None:
-        return INCOMPLETE
+    content = Content(strength, alone=len(drug.ingredients) == 1)
     if isinstance(resource, r4.MedicationAdministration):
-        return given(resource.dosage, strength)
-    return total(daily(one, strength) for one in _dosages(resource))
-
-
-def _form(resource: Record, drug: Drug, amount: Amount, profile: Profile) -> str:
-    """Oral unless route, dose form or a rate in mcg/h says otherwise."""
-    if isinstance(resource, r4.MedicationAdministration):
-        routes = [resource.dosage.route] if resource.dosage else []
-    else:
-        routes = [one.route for one in _dosages(resource)]
-    for route in routes:
-        found = profile.codes.find("route", route)
-        if found:
-            return found.meaning
-    form = _named("dose-form", drug.form, profile) if drug.form else None
-    return form or ("transdermal" if amount.unit == "ug/h" else "oral")
-
-
-def _spell(resource: Record, facts: PatientFacts, profile: Profile) -> Spell:
-    return _SPELLS[type(resource)](resource, facts, profile)
-
-
-def _of_request(resource: r4.MedicationRequest, facts: PatientFacts, profile: Profile) -> Spell:
-    supply = resource.dispense_request.expected_supply_duration if resource.dispense_request else None
-    return _instructed(
-        resource.dosage_instruction, resource.authored_on, "authoredOn", supply, facts, profile
-    )
-
-
-def _of_dispense(resource: r4.MedicationDispense, facts: PatientFacts, profile: Profile) -> Spell:
-    when = resource.when_handed_over or resource.when_prepared
-    return _instructed(
-        resource.dosage_instruction, when, "whenHandedOver", resource.days_supply, facts, profile
-    )
+        route = resource.dosage.route if resource.dosage else None
+        amount = given(resource.dosage, content)
+        form = _form(route, drug, amount, profile)
+        return _total([_converted(name, amount, form, profile)])._replace(patch=form == "transdermal")
+    return _instructed(name, dosages(resource), drug, content, profile)
 
 
 def _instructed(
-    dosages: Sequence[r4.Dosage],
-    fallback: str | None,
-    path: str,
-    supply: r4.Quantity | None,
-    facts: PatientFacts,
-    profile: Profile,
-) -> Spell:
-    """From the bounds of the instruction, else *fallback*; to the bounds, their length, or the supply."""
-    bounds = next((one.timing.repeat for one in dosages if one.timing and one.timing.repeat), None)
-    within = bounds.bounds_period if bounds else None
-    start = day(within.start, "boundsPeriod.start", facts, profile) if within and within.start else None
-    if start is None or start.on is None:
-        start = day(fallback, path, facts, profile)
-    lengths = (bounds.bounds_duration if bounds else None, supply)
-    ends = [_day_of(within.end if within else None, profile), *(_after(start.on, one) for one in lengths)]
-    return Spell(start, next((end for end in ends if end is not None), None))
+    name: str, told: tuple[r4.Dosage, ...], drug: Drug, content: Content, profile: Profile
+) -> Dose:
+    """All instructions together; those as needed count 0, their intake being unknown."""
+    regular = tuple(one for one in told if not is_as_needed(one))
+    amounts = [(one, daily(one, content)) for one in regular]
+    parts = [
+        _converted(name, amount, _form(one.route, drug, amount, profile), profile) for one, amount in amounts
+    ]
+    if not told or are_steps(regular):
+        parts = [Dose(None, said=(("dosage-incomplete", "dosage"),))]
+    as_needed = len(regular) < len(told)
+    needed = Dose(Decimal(0), ("prn-intake-unknown",), (("prn-intake-unknown", "dosage"),))
+    return _total([*parts, needed] if as_needed else parts)
 
 
-def _day_of(text: str | None, profile: Profile) -> date | None:
-    on = parse_date(text, profile.time_zone) if text else None
-    return on.last if on else None
+def _total(parts: Sequence[Dose]) -> Dose:
+    """*parts* of one day together; unknown if one is."""
+    return Dose(
+        _sum([one.omed for one in parts]),
+        tuple(sorted({flag for one in parts for flag in one.flags})),
+        tuple(said for one in parts for said in one.said),
+        opioid=True,
+    )
 
 
-def _after(start: PartialDate | None, length: r4.Quantity | None) -> date | None:
-    """The last day of a supply that begins on *start*."""
-    value = r4.number(length.value) if length else None
-    factor = _DAYS.get((length.code or length.unit or "d").lower()) if length else None
-    if start is None or value is None or factor is None or not 0 < value * factor < 10_000:
-        return None
-    return start.first + timedelta(days=max(int(value * factor) - 1, 0))
+def _converted(name: str, amount: Amount, form: str, profile: Profile) -> Dose:
+    rule = profile.omed_factors.get((name, form))
+    if rule is None:
+        return Dose(None, said=(("drug-no-factor", "medication[x]"),))
+    if amount.value is None or amount.unit != rule.unit:
+        return Dose(None, said=(("dosage-incomplete", "dosage"),))
+    return Dose(amount.value * rule.factor)
 
 
-def _of_statement(resource: r4.MedicationStatement, facts: PatientFacts, profile: Profile) -> Spell:
-    during = resource.effective_period
-    if during is not None and resource.effective_date_time is None:
-        start = day(during.start, "effectivePeriod.start", facts, profile)
-        return Spell(start, _day_of(during.end, profile))
-    if resource.effective_date_time is not None:
-        return Spell(day(resource.effective_date_time, "effectiveDateTime", facts, profile), None)
-    return Spell(day(resource.date_asserted, "dateAsserted", facts, profile), None)
+def _named(set_name: str, code: str, profile: Profile) -> str | None:
+    """What *code*, `system|code`, means in that set."""
+    system, _, value = code.rpartition("|")
+    return profile.codes.among(set_name).get((profile.codes.aliases.get(system, system), value))
 
 
-def _of_administration(resource: r4.MedicationAdministration, facts: PatientFacts, profile: Profile) -> Spell:
-    if resource.effective_period is not None and resource.effective_date_time is None:
-        start = period(resource.effective_period, "effectivePeriod", facts, profile)
-        return Spell(start, start.on.last if start.on else None)
-    start = day(resource.effective_date_time, "effectiveDateTime", facts, profile)
-    return Spell(start, start.on.last if start.on else None)
+def _form(route: r4.CodeableConcept | None, drug: Drug, amount: Amount, profile: Profile) -> str:
+    """
+    By mouth unless route or dose form says otherwise; what they say and we do not know is `other`.
+
+    Without either, an amount told by the hour is that of a patch.
+    """
+    if route is not None and (route.coding or route.text):
+        found = profile.codes.find("route", route)
+        return found.meaning if found else _SPOKEN.get((route.text or "").strip().lower(), "other")
+    if drug.form:
+        return _named("dose-form", drug.form, profile) or "other"
+    return "transdermal" if amount.unit == "ug/h" else "oral"
 
 
-_SPELLS: Mapping[type, Callable[..., Spell]] = {
-    r4.MedicationRequest: _of_request,
-    r4.MedicationDispense: _of_dispense,
-    r4.MedicationStatement: _of_statement,
-    r4.MedicationAdministration: _of_administration,
-}
-
-
-def _next_start(
-    resource: Record, ingredient: str, start: PartialDate | None, facts: PatientFacts, profile: Profile
-) -> date | None:
-    """When the next record of the same ingredient and evidence level begins: a renewal replaces."""
-    if start is None or _is_moment(resource):
-        return None
-    later = [day_ for day_ in _starts(resource, ingredient, facts, profile) if day_ > start.first]
-    return min(later, default=None)
-
-
-def _starts(resource: Record, ingredient: str, facts: PatientFacts, profile: Profile) -> Iterator[date]:
-    for other in facts.resources.values():
-        if type(other) is not type(resource) or other is resource:
-            continue
-        record: Record = other
-        drug = None if _barred(record) else _drug(record, facts, profile)
-        if drug and ingredient in drug.ingredients:
-            began = _spell(record, facts, profile).start.on
-            if began is not None:
-                yield began.first
-
-
-def _last_day(spell: Spell, following: date | None) -> date | None:
-    ends = [end for end in (spell.end, following - timedelta(days=1) if following else None) if end]
-    return min(ends, default=None)
-
-
-def _at(on: date) -> PartialDate:
-    return PartialDate(on.isoformat(), on, on)
+# Routes as text alone.
+_SPOKEN = {"oral": "oral", "po": "oral", "by mouth": "oral", "transdermal": "transdermal"}
 
 
 def _event(
-    resource: Record,
-    ingredient: str | None,
-    start: PartialDate | None,
-    last: date | None,
-    omed: Decimal | None,
-    flags: Sequence[str],
-    facts: PatientFacts,
+    resource: Record, ingredient: str | None, spell: Spell, dose: Dose, facts: PatientFacts, profile: Profile
 ) -> Event:
+    last, open_ended = _last_day(resource, ingredient, spell, dose, facts, profile)
+    omed = dose.omed
+    if isinstance(resource, r4.MedicationAdministration) and ingredient and spell.start.on:
+        omed = facts.calendar.given.get((ingredient, _on_day(spell.start.on)), omed)
     return Event(
         patient=facts.patient,
         lesion_id=None,
         link="patient",
         kind="opioid",
-        on=start,
-        until=_at(last) if last else None,
+        on=spell.start.on,
+        until=last,
         value=omed,
         unit="mg/d",
         code=ingredient,
         source=source(resource),
-        evidence=EVIDENCE[type(resource).__name__],
-        flags=tuple(sorted(set(flags))),
+        evidence=EVIDENCE[type(resource)],
+        flags=tuple(sorted({*dose.flags, *(("open-order",) if open_ended and dose.opioid else ())})),
     )
+
+
+def _last_day(
+    resource: Record, ingredient: str | None, spell: Spell, dose: Dose, facts: PatientFacts, profile: Profile
+) -> tuple[PartialDate | None, bool]:
+    """The last day of *spell*, and whether it is only how long an entry without an end is believed."""
+    start = spell.start.on
+    if start is None:
+        return None, False
+    known = spell.end
+    if isinstance(resource, r4.MedicationAdministration) and dose.patch and known == start:
+        known = at(start, _PATCH_DAYS - 1)
+    following = _following(resource, ingredient, start, facts) if ingredient else None
+    if following is not None and (known is None or known.last >= following.first):
+        return at(following, -1), False
+    return (known, False) if known else (at(start, profile.open_order_days - 1), True)
+
+
+def _following(
+    resource: Record, ingredient: str, start: PartialDate, facts: PatientFacts
+) -> PartialDate | None:
+    """The first day of the next record that replaces *resource*."""
+    days = facts.calendar.starts.get(_series(resource, ingredient), ())
+    place = bisect_right(days, start.first, key=lambda one: one.first)
+    return days[place] if place < len(days) else None

@@ -11,6 +11,7 @@ from fhir_srs.mapping.conflicts import settled
 from fhir_srs.mapping.facts import Draft, LesionSite, Link, LinkHints, PatientFacts, Use, of_type
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
+from fhir_srs.mapping.medications import read_calendar
 from fhir_srs.mapping.patients import build_patient, died
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.readers import READERS, link
@@ -78,6 +79,7 @@ def _person(
         died=died(told, profile),
         panels=panels(resources, profile),
     )
+    bounded = msgspec.structs.replace(bounded, calendar=read_calendar(bounded, profile))
     deaths = [death_of(one, bounded, profile, ledger) for one in told]
     return bounded, patient, [death for death in deaths if death is not None]
 
