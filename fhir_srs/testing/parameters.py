@@ -114,33 +114,39 @@ def parameters(resource_type: str) -> Mapping[str, Parameter]:
 
 
 def facts(body: Json) -> frozenset[Fact]:
-    """What *body* says about the parameters of its type."""
+    """What *body* says about the parameters of its type; what is not shaped as FHIR has it says nothing."""
     return frozenset(
         Fact(name, system, code)
         for name, parameter in parameters(body["resourceType"]).items()
-        for system, code in _read(name, parameter, body)
+        for one in _listed(body.get(parameter.element))
+        for system, code in _read(name, parameter, one)
+        if isinstance(system, str) and isinstance(code, str)
     )
 
 
-def _read(name: str, parameter: Parameter, body: Json) -> Iterator[tuple[str, str]]:
-    value = body.get(parameter.element, [])
-    for one in value if isinstance(value, list) else [value]:
-        if parameter.kind == "reference":
-            yield from _referred(name, one)
-        elif isinstance(one, str):
-            yield "", one
-        else:
-            yield from _coded(parameter.element, one)
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
-def _referred(name: str, reference: Json) -> Iterator[tuple[str, str]]:
-    target = reference.get("reference", "")
+def _read(name: str, parameter: Parameter, one: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(one, str) and parameter.kind == "token":
+        yield "", one
+    elif isinstance(one, dict) and parameter.kind == "reference":
+        yield from _referred(name, one)
+    elif isinstance(one, dict):
+        yield from _coded(parameter.element, one)
+
+
+def _referred(name: str, reference: Json) -> Iterator[tuple[Any, Any]]:
+    target = str(reference.get("reference", ""))
     if name != "patient" or target.startswith("Patient/"):
         yield "", target
 
 
-def _coded(element: str, one: Json) -> Iterator[tuple[str, str]]:
+def _coded(element: str, one: Json) -> Iterator[tuple[Any, Any]]:
     if element == "identifier":
         yield one.get("system", ""), one.get("value", "")
-    else:
-        yield from ((coding.get("system", ""), coding.get("code", "")) for coding in one.get("coding", []))
+        return
+    for coding in _listed(one.get("coding")):
+        if isinstance(coding, dict):
+            yield coding.get("system", ""), coding.get("code", "")

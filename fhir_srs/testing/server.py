@@ -61,8 +61,9 @@ def create_app(
     return app
 
 
-async def _no_route(_request: Request, error: HTTPException) -> Response:
-    return refused(Refusal(error.status_code, "not-supported", "this server has no such interaction"))
+async def _no_route(_request: Request, _error: HTTPException) -> Response:
+    """HAPI says 400, not 404 or 405, of what it does not know how to handle."""
+    return refused(Refusal(400, "not-supported", "this server has no such interaction"))
 
 
 class RunningServer:

@@ -226,7 +226,7 @@ class Versions:
         return self._append(_version(body, number, moment, created=live is None))
 
     def _moment(self) -> datetime:
-        moment = self._now or self._clock()
+        moment = (self._now or self._clock()).astimezone(UTC)
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     def _append(self, version: Version) -> Version:
