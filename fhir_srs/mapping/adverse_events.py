@@ -3,17 +3,27 @@
 import re
 
 from fhir_srs import r4
-from fhir_srs.mapping.elements import IGNORED, Said, day, refused, used
+from fhir_srs.codes import NCIT
+from fhir_srs.mapping.elements import IGNORED, Said, day, event, refused, used
 from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
-from fhir_srs.mapping.patients import source
+from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.model import Event
 
 _RESEARCH = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/"
 _GRADE = f"{_RESEARCH}ae-grade"
 _SEVERITY = f"{_RESEARCH}ae-severity"
 # R4's three words beside CTCAE's five grades: which grades each may mean.
 _WORDS = {"mild": {"1"}, "moderate": {"2"}, "severe": {"3", "4", "5"}}
+# MedDRA under its address of today and earlier ones; NCIt holds the terms of CTCAE.
+_SYSTEMS = frozenset(
+    (
+        "https://www.meddra.org",
+        "http://www.meddra.org",
+        "http://terminology.hl7.org/CodeSystem/MDRAE",
+        "urn:oid:2.16.840.1.113883.6.163",
+        NCIT,
+    )
+)
 _VERSION = re.compile(r"CTCAE\s*v?\.?\s*(\d(?:\.\d)?)", re.IGNORECASE)
 
 
@@ -23,25 +33,25 @@ def take_adverse_event(resource: r4.AdverseEvent, facts: PatientFacts, profile: 
         return refused(resource, "status-not-usable", "actuality", profile)
     if resource.event is None or not (resource.event.coding or resource.event.text):
         return refused(resource, "code-missing", "event", profile)
-    term = profile.codes.find("toxicity", resource.event)
+    courses = tuple(one.instance for one in resource.suspect_entity if one.instance)
+    term = _term(resource.event, profile)
     if term is None:
-        return IGNORED
+        ours = any((relative(one, "Procedure") or "").startswith("Procedure/") for one in courses)
+        return refused(resource, "code-not-recognised", "event", profile) if ours else IGNORED
     grade, said = _grade(resource, profile)
     when = day(resource.date or resource.detected, "date", facts, profile)
-    event = Event(
-        patient=facts.patient,
-        lesion_id=None,
-        link="patient",
-        kind="toxicity",
-        on=when.on,
-        value=grade,
-        unit=_version(resource),
-        code=term.token,
-        source=source(resource),
-    )
-    courses = tuple(one.instance for one in resource.suspect_entity if one.instance)
-    draft = Draft(event=event, hints=LinkHints(courses=courses, conditions=resource.resulting_condition))
+    made = event(resource, "toxicity", when.on, facts, value=grade, unit=_version(resource), code=term)
+    draft = Draft(event=made, hints=LinkHints(courses=courses, conditions=resource.resulting_condition))
     return used(resource, [draft], (*said, *when.said), profile)
+
+
+def _term(concept: r4.CodeableConcept, profile: Profile) -> str | None:
+    """The term as `system|code`: one of the set, else any of MedDRA's or of NCIt's."""
+    found = profile.codes.find("toxicity", concept)
+    if found is not None:
+        return found.token
+    terms = [f"{one.system}|{one.code}" for one in concept.coding if one.system in _SYSTEMS and one.code]
+    return min(terms, default=None)
 
 
 def _grade(resource: r4.AdverseEvent, profile: Profile) -> tuple[str | None, Said]:

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from fhir_srs import r4
-from fhir_srs.mapping.elements import IGNORED, When, day, period, refused, used
+from fhir_srs.mapping.elements import IGNORED, When, day, event, period, refused, used
 from fhir_srs.mapping.facts import Draft, LesionSite, LinkHints, PatientFacts, Taken
 from fhir_srs.mapping.links import link
 from fhir_srs.mapping.patients import relative, source
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.model import Event, EventKind, Lesion
+from fhir_srs.model import EventKind, Lesion
 
 _MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
 # STU2 and later, and the name of STU1.
@@ -51,16 +51,8 @@ def _onset(resource: r4.Condition, facts: PatientFacts, profile: Profile) -> Whe
 
 
 def _draft(resource: r4.Condition, kind: EventKind, code: str, when: When, facts: PatientFacts) -> Draft:
-    event = Event(
-        patient=facts.patient,
-        lesion_id=None,
-        link="patient",
-        kind=kind,
-        on=when.on,
-        code=code,
-        source=source(resource),
-    )
-    return Draft(event=event, hints=LinkHints(sites=resource.body_site))
+    made = event(resource, kind, when.on, facts, code=code)
+    return Draft(event=made, hints=LinkHints(sites=resource.body_site))
 
 
 def with_conditions(sites: Sequence[LesionSite], facts: PatientFacts, profile: Profile) -> list[LesionSite]:

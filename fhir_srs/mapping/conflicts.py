@@ -15,12 +15,12 @@ def settled(events: Iterable[Event], ledger: Ledger) -> Iterator[Event]:
 
 
 def _one_death(events: Sequence[Event], ledger: Ledger) -> Iterator[Event]:
-    """The dated death of the Patient record wins over any other (`death-dates-conflict`)."""
-    told = [one for one in events if one.kind == "death" and one.source.startswith("Patient/") and one.on]
-    died = told[0].on.text if told and told[0].on else None
+    """The dated death of the Patient record, the survivor's first, wins over any other."""
+    deaths = [one for one in events if one.kind == "death"]
+    told = next((one for one in deaths if one.on is not None and one.source.startswith("Patient/")), None)
     for event in events:
-        if event.kind == "death" and told and event not in told:
-            if event.on is not None and event.on.text != died:
+        if event.kind == "death" and told is not None and event is not told:
+            if event.on is not None and told.on is not None and event.on.text != told.on.text:
                 ledger.note(_name(event), "death-dates-conflict")
             continue
         yield event

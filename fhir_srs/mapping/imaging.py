@@ -9,15 +9,14 @@ from fhir_srs.mapping.elements import (
     When,
     day,
     effective,
+    event,
     hints_of,
     refused,
     status_of,
     used,
 )
 from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
-from fhir_srs.mapping.patients import source
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.model import Event
 
 # HL7 table 0074 (http://terminology.hl7.org/CodeSystem/v2-0074): radiology and its sections.
 _RADIOLOGY = frozenset({"RAD", "RX", "CT", "NMR", "NMS", "RUS", "XRC"})
@@ -67,12 +66,5 @@ def _used(
     facts: PatientFacts,
     profile: Profile,
 ) -> Taken:
-    event = Event(
-        patient=facts.patient,
-        lesion_id=None,
-        link="patient",
-        kind="imaging",
-        on=when.on,
-        source=source(resource),
-    )
-    return used(resource, [Draft(event=event, hints=hints)], (*said, *when.said), profile)
+    made = event(resource, "imaging", when.on, facts)
+    return used(resource, [Draft(event=made, hints=hints)], (*said, *when.said), profile)

@@ -1,5 +1,7 @@
 """Operations on the spine, which end a lesion's follow-up; radiosurgery itself is read by `procedures`."""
 
+from collections.abc import Iterator
+
 from fhir_srs import r4
 from fhir_srs.mapping.elements import (
     IGNORED,
@@ -7,6 +9,7 @@ from fhir_srs.mapping.elements import (
     Said,
     When,
     day,
+    event,
     hints_of,
     period,
     refused,
@@ -14,9 +17,8 @@ from fhir_srs.mapping.elements import (
     used,
 )
 from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
-from fhir_srs.mapping.patients import source
+from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.model import Event
 
 
 def take_intervention(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> Taken:
@@ -28,18 +30,20 @@ def take_intervention(resource: r4.Procedure, facts: PatientFacts, profile: Prof
     if status == "status-not-usable":
         return refused(resource, status, "status", profile)
     when = _performed(resource, facts, profile)
-    event = Event(
-        patient=facts.patient,
-        lesion_id=None,
-        link="patient",
-        kind="surgery",
-        on=when.on,
-        code=found.token,
-        source=source(resource),
-    )
+    reasons = tuple(sorted(set(_reasons(resource, facts, profile))))
+    made = event(resource, "surgery", when.on, facts, code=found.token, flags=reasons)
     said: Said = ((status, "status"),) if status else ()
-    draft = Draft(event=event, hints=hints_of(resource))
-    return used(resource, [draft], (*said, *when.said), profile)
+    return used(resource, [Draft(event=made, hints=hints_of(resource))], (*said, *when.said), profile)
+
+
+def _reasons(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> Iterator[str]:
+    """`for-pain`, `for-progression` or `other-reason`, as the reasons or the conditions named are coded."""
+    named = [facts.resources.get(relative(one, "Condition") or "") for one in resource.reason_reference]
+    conditions = [one.code for one in named if isinstance(one, r4.Condition)]
+    for concept in (*resource.reason_code, *conditions):
+        found = profile.codes.find("intervention-reason", concept)
+        if found is not None:
+            yield found.meaning
 
 
 def _performed(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> When:

@@ -175,11 +175,6 @@ def build_patient(
     )
 
 
-def died(records: Iterable[r4.Patient], profile: Profile) -> PartialDate | None:
-    """The date of death that *records* say, the surviving record first; None if none is dated."""
-    return next(filter(None, (_date(one.deceased_date_time, profile) for one in records)), None)
-
-
 def source(resource: r4.Resource) -> str:
     """`Type/id/_history/v`, or `Type/id` where the server gave no version (`decisions.md` 25)."""
     name = f"{resource.__class__.__name__}/{resource.id}"

@@ -12,7 +12,7 @@ from fhir_srs.mapping.facts import Draft, LesionSite, Link, LinkHints, PatientFa
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.medications import read_calendar
-from fhir_srs.mapping.patients import build_patient, died
+from fhir_srs.mapping.patients import build_patient
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.readers import READERS, link
 from fhir_srs.mapping.scores import panels
@@ -72,16 +72,11 @@ def _person(
     if patient.identifier is None and record is not None:
         ledger.note(facts.patient, "identifier-missing")
     told = [one for one in (record, *merged) if one is not None]
-    bounded = msgspec.structs.replace(
-        facts,
-        resources=resources,
-        born=patient.birth_date,
-        died=died(told, profile),
-        panels=panels(resources, profile),
-    )
-    bounded = msgspec.structs.replace(bounded, calendar=read_calendar(bounded, profile))
-    deaths = [death_of(one, bounded, profile, ledger) for one in told]
-    return bounded, patient, [death for death in deaths if death is not None]
+    born = msgspec.structs.replace(facts, resources=resources, born=patient.birth_date)
+    deaths = [one for one in (death_of(one, born, profile, ledger) for one in told) if one is not None]
+    died = next((one.on for one in deaths if one.on is not None), None)
+    bounded = msgspec.structs.replace(born, died=died, panels=panels(resources, profile))
+    return msgspec.structs.replace(bounded, calendar=read_calendar(bounded, profile)), patient, deaths
 
 
 def _is_error(resource: r4.Resource) -> bool:

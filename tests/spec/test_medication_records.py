@@ -137,8 +137,8 @@ DOSES: dict[str, tuple[Json | list[Json], str, set[str]]] = {
     "no route is by mouth": (order(), "60", set()),
     "route oral": (order(MORPHINE, dosage(route={"text": "Oral"})), "60", set()),
     # as needed
-    "as needed: intake unknown, counts 0":
-        (order(MORPHINE, dosage(**AS_NEEDED)), "0", {"prn-intake-unknown"}),
+    "as needed: intake unknown, counts 0": (
+        order(MORPHINE, dosage(**AS_NEEDED)), "0", {"prn-intake-unknown"}),
     "as needed for a reason": (
         order(MORPHINE, dosage(asNeededCodeableConcept={"text": "pain"})), "0", {"prn-intake-unknown"}),
     "by the clock and as needed": (
@@ -170,8 +170,8 @@ DOSES: dict[str, tuple[Json | list[Json], str, set[str]]] = {
     "a range of doses": (
         order(MORPHINE, dosage({"doseRange": {"low": {"value": 5}, "high": {"value": 10}}})), "?",
         {"dosage-incomplete"}),
-    "a range of frequency":
-        (order(MORPHINE, dosage(repeat=TWICE | {"frequencyMax": 4})), "?", {"dosage-incomplete"}),
+    "a range of frequency": (
+        order(MORPHINE, dosage(repeat=TWICE | {"frequencyMax": 4})), "?", {"dosage-incomplete"}),
     "up to": (
         order(MORPHINE, dosage({"doseQuantity": {"value": 30, "unit": "mg", "comparator": "<"}})), "?",
         {"dosage-incomplete"}),

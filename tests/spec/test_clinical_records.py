@@ -1,0 +1,300 @@
+"""Disease status, performance, neurology, imaging, fracture, surgery, toxicity, death,
+    contact: what is taken.
+
+Rows: what arrives -> the events as `kind day value flags`, and what is said (spec/fhir-mapping.md 5 to 7).
+The one lesion is at T8; an event linked to it is marked `@T8`.
+"""
+
+from typing import Any
+
+import pytest
+
+from fhir_srs import map_resources
+from tests.spec.records import ABSENT, SCT, events, lesion, loinc, mapped, observation, record, said
+from tests.spec.records import MCODE as PROFILE
+from tests.unit.mapping_given import CODEX, L2, MCODE, T8, Json, concept, patient
+
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+ICD = "http://hl7.org/fhir/sid/icd-10-cm"
+OWN = "https://fhir-srs.example.org/CodeSystem/scale"
+RESEARCH = "http://hl7.org/fhir/uv/ae-research-ig/StructureDefinition/"
+DAY = "2024-04-01"
+STABLE, WORSENED, LOCAL, IMAGED = "359746009", "271299001", "255470001", "363679005"
+AT_T8: Json = {"bodySite": concept(T8)}
+ON_T8: Json = {"focus": [{"reference": "BodyStructure/t8"}]}
+
+
+def coded(url: str, code: str, system: str = SCT) -> Json:
+    return {"url": url, "valueCodeableConcept": concept(code, system)}
+
+
+def status(code: str = STABLE, *inside: Json, **elements: Any) -> Json:
+    value = concept(code) | ({"extension": list(inside)} if inside else {})
+    return observation(loinc("97509-4"), **({"valueCodeableConcept": value} | elements))
+
+
+def local(url: str = "disease-progression-qualifier") -> Json:
+    return coded(f"{CODEX}codexrt-radiotherapy-{url}", LOCAL)
+
+
+def ecog(**value: Any) -> Json:
+    return observation(loinc("89247-1"), **value)
+
+
+def own(code: str, **value: Any) -> Json:
+    return observation(concept(code, OWN), **value)
+
+
+def condition(code: Json, **elements: Any) -> Json:
+    return record("Condition", code=code, **({"onsetDateTime": DAY} | elements))
+
+
+def procedure(code: str = "387731002", **elements: Any) -> Json:
+    usual = {"status": "completed", "performedDateTime": DAY, "bodySite": [concept(T8)]}
+    return record("Procedure", code=concept(code), **(usual | elements))
+
+
+def study(**elements: Any) -> Json:
+    return record("ImagingStudy", **({"status": "available", "started": DAY} | elements))
+
+
+def report(**elements: Any) -> Json:
+    radiology = [concept("RAD", "http://terminology.hl7.org/CodeSystem/v2-0074")]
+    usual = {"status": "final", "category": radiology, "code": {"text": "MRI"}, "effectiveDateTime": DAY}
+    return record("DiagnosticReport", **(usual | elements))
+
+
+def adverse(code: Json, *extensions: Json, **elements: Any) -> Json:
+    usual = {"actuality": "actual", "event": code, "date": DAY, "extension": list(extensions)}
+    return record("AdverseEvent", **(usual | elements))
+
+
+def grade(code: str, display: str = "CTCAE v5.0 grade") -> Json:
+    value = {"coding": [{"system": NCIT, "code": code, "display": display}]}
+    return {"url": RESEARCH + "ae-grade", "valueCodeableConcept": value}
+
+
+FRACTURE = concept("C143856", NCIT)
+SUSPECT = {"suspectEntity": [{"instance": {"reference": "Procedure/t8"}}]}
+EVIDENCE = coded(MCODE + "mcode-cancer-disease-status-evidence-type", IMAGED)
+VITAL, DEAD = loinc("67162-8"), concept("419099009")
+
+ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
+    # disease status
+    "stable": (status(), ["disease-status 04-01 stable"], set()),
+    "in the words of STU1": (
+        observation(loinc("88040-1"), valueCodeableConcept=concept(STABLE)),
+        ["disease-status 04-01 stable"], set()),
+    "with its evidence": (status(extension=[EVIDENCE]), ["disease-status 04-01 stable imaging"], set()),
+    "worse, local": (status(WORSENED, local()), ["disease-status 04-01 worsened local"], set()),
+    "worse, local, as CodeX 1.0.0 spelt it": (
+        status(WORSENED, local("progression-qualifier")), ["disease-status 04-01 worsened local"], set()),
+    "worse at the lesion": (status(WORSENED, **ON_T8), ["disease-status 04-01 worsened @T8"], set()),
+    "worse, nobody says where": (
+        status(WORSENED), ["disease-status 04-01 worsened"], {"progression-site-unknown"}),
+    "worse, of a primary without site": (
+        status(WORSENED, focus=[{"reference": "Condition/primary"}]), ["disease-status 04-01 worsened"],
+        {"progression-site-unknown"}),
+    "a status outside the list": (status("385633008"), [], {"not used: answer-code-not-recognised"}),
+    "no status": (status(valueCodeableConcept=None), [], {"not used: value-missing"}),
+    "declined": (status(valueCodeableConcept=None, dataAbsentReason=ABSENT), [], {"not used: value-absent"}),
+    "by its profile, in a local code": (
+        observation(concept("DS", "urn:local"),
+        meta={"profile": [MCODE + "mcode-cancer-disease-status|4.0.0"]}), [],
+        {"not used: code-not-recognised"}),
+    # performance: scales of their own
+    "ECOG": (ecog(valueInteger=1), ["performance 04-01 1"], set()),
+    "ECOG as a quantity": (ecog(valueQuantity={"value": 2}), ["performance 04-01 2"], set()),
+    "ECOG 6": (ecog(valueInteger=6), [], {"not used: value-out-of-range"}),
+    "ECOG in words": (ecog(valueString="good"), [], {"not used: value-not-usable"}),
+    "ECOG not done": (ecog(dataAbsentReason=ABSENT), [], {"not used: value-absent"}),
+    "ECOG empty": (ecog(), [], {"not used: value-missing"}),
+    "Karnofsky": (observation(loinc("89243-0"), valueInteger=70), ["performance 04-01 70"], set()),
+    "ECOG and Karnofsky in one": (
+        observation({"coding": [*loinc("89243-0")["coding"], *loinc("89247-1")["coding"]]}, valueInteger=1),
+        [],
+        {"not used: code-meaning-doubtful"}),
+    # neurology
+    "ASIA by its text": (
+        observation(loinc("97843-7"), valueCodeableConcept={"text": "ASIA impairment D"}),
+        ["neuro 04-01 D"], set()),
+    "ASIA by its display": (
+        observation(loinc("97843-7"), valueCodeableConcept={"coding": [{"code": "LA1",
+        "display": "C - incomplete"}]}),
+        ["neuro 04-01 C"], set()),
+    "ASIA without a letter": (
+        observation(loinc("97843-7"), valueCodeableConcept={"text": "normal"}), [],
+        {"not used: answer-code-not-recognised"}),
+    "Frankel, our own code": (own("frankel", valueCodeableConcept={"text": "E"}), ["neuro 04-01 E"], set()),
+    "muscle strength": (own("muscle-grade", valueInteger=4), ["neuro 04-01 4"], set()),
+    "muscle strength 7": (own("muscle-grade", valueInteger=7), [], {"not used: value-out-of-range"}),
+    "walking": (own("ambulatory", valueBoolean=True), ["neuro 04-01 true"], set()),
+    # imaging: that it was looked at
+    "an imaging study": (study(), ["imaging 04-01 -"], set()),
+    "of the lesion": (
+        study(series=[{"bodySite": {"system": SCT, "code": T8}}]), ["imaging 04-01 - @T8"], set()),
+    "of the knee": (
+        study(series=[{"bodySite": {"system": SCT, "code": "72696002"}}]),
+        ["imaging 04-01 - site-other-than-lesion"], {"site-other-than-lesion"}),
+    "a radiotherapy image": (study(modality=[{"code": "RTIMAGE"}]), [], set()),
+    "an ultrasound": (study(modality=[{"code": "US"}]), [], set()),
+    "cancelled imaging": (study(status="cancelled"), [], {"not used: status-not-usable"}),
+    "a radiology report": (report(), ["imaging 04-01 -"], set()),
+    "another report": (
+        report(category=[concept("LAB", "http://terminology.hl7.org/CodeSystem/v2-0074")]), [], set()),
+    # fracture
+    "a fracture": (
+        condition(concept("866087009"), bodySite=[concept(T8)]), ["fracture 04-01 - @T8"], set()),
+    "elsewhere": (
+        condition(concept("M84.58XA", ICD), bodySite=[concept(L2)]),
+        ["fracture 04-01 - site-other-than-lesion"],
+        {"site-other-than-lesion"}),
+    "refuted": (
+        condition(concept("866087009"), verificationStatus=concept("refuted", "urn:x")), [],
+        {"not used: status-not-usable"}),
+    "a metastasis is no event": (condition(concept("94602001")), [], set()),
+    "another disease": (condition(concept("38341003")), [], set()),
+    # surgery
+    "an operation": (procedure(), ["surgery 04-01 - @T8"], set()),
+    "for pain": (procedure(reasonCode=[concept("22253000")]), ["surgery 04-01 - for-pain @T8"], set()),
+    "for a fracture": (
+        procedure(reasonCode=[concept("134421000")]), ["surgery 04-01 - other-reason @T8"], set()),
+    "not done": (procedure(status="not-done"), [], {"not used: status-not-usable"}),
+    "another operation": (procedure("80146002"), [], set()),
+    "over some days": (
+        procedure(performedDateTime=None, performedPeriod={"start": DAY, "end": "2024-04-03"}),
+        ["surgery 04-01..04-03 - @T8"], {"date-partial"}),
+    # toxicity
+    "a grade": (adverse(FRACTURE, grade("C41340")), ["toxicity 04-01 3"], set()),
+    "of the course": (adverse(FRACTURE, grade("C41340"), **SUSPECT), ["toxicity 04-01 3 @T8"], set()),
+    "grade without version": (
+        adverse(FRACTURE, grade("C41340", "Severe")), ["toxicity 04-01 3"], {"grade-version-missing"}),
+    "grade moderate, severity mild": (
+        adverse(FRACTURE, grade("C41339"), severity=concept("mild", "urn:x")), ["toxicity 04-01 2"],
+        {"fields-contradict"}),
+    "no grade": (adverse(FRACTURE), ["toxicity 04-01 -"], {"value-missing"}),
+    "in MedDRA": (
+        adverse(concept("10041569", "https://www.meddra.org"), grade("C41338")), ["toxicity 04-01 1"], set()),
+    "only possible": (adverse(FRACTURE, actuality="potential"), [], {"not used: status-not-usable"}),
+    "of the course, in a local code": (
+        adverse(concept("AE1", "urn:local"), **SUSPECT), [], {"not used: code-not-recognised"}),
+    "without a code": (adverse({}), [], {"not used: code-missing"}),
+    "another event": (adverse(concept("AE1", "urn:local")), [], set()),
+    # death
+    "dead": (observation(DEAD), ["death 04-01 -"], set()),
+    "dead by vital status": (observation(VITAL, valueCodeableConcept=DEAD), ["death 04-01 -"], set()),
+    "alive": (observation(VITAL, valueCodeableConcept=concept("438949009")), [], set()),
+    "not dead": (observation(DEAD, valueBoolean=False), [], set()),
+    "dead, nobody says when": (
+        observation(DEAD, effectiveDateTime=None), ["death  -"], {"death-date-missing"}),
+    "death as a condition": (condition(DEAD), ["death 04-01 -"], set()),
+    # last contact
+    "last contact, its value": (
+        observation(loinc("21975-8"), valueDateTime="2024-06-07"), ["contact 06-07 -"], set()),
+    "last contact without a value": (observation(loinc("21975-8")), [], {"not used: value-missing"}),
+    "last contact on no day": (
+        observation(loinc("21975-8"), valueDateTime="2024-02-30"), [], {"not used: date-not-valid"}),
+}  # fmt: skip
+
+
+def drawn(found: Any) -> list[str]:
+    levels = {one.lesion_id: "@" + "-".join(one.levels) for one in found.lesions}
+    return [
+        " ".join(
+            [one.kind, _days(one.on), "-" if one.value is None else str(one.value), *one.flags]
+            + ([levels[one.lesion_id]] if one.lesion_id else [])
+        )
+        for one in found.events
+    ]
+
+
+def _days(on: Any) -> str:
+    if on is None:
+        return ""
+    first, last = (when.isoformat()[5:] for when in (on.first, on.last))
+    return first if first == last else f"{first}..{last}"
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_is_taken(name: str) -> None:
+    arrives, expected, reasons = ROWS[name]
+    primary = record("Condition", "primary", code=concept("254837009"))
+    hurting = record("Condition", "pain", code=concept("G89.3", ICD))
+    found = mapped(primary, hurting, arrives)
+    assert (drawn(found), said(found)) == (expected, reasons)
+
+
+# A date of an Observation -> the days it stands for, and what is said.
+DATES: dict[str, tuple[Json, str, set[str]]] = {
+    "a day": ({"effectiveDateTime": DAY}, "04-01", set()),
+    "the day as written in its offset": ({"effectiveDateTime": "2024-04-01T23:30:00-05:00"}, "04-01", set()),
+    "an instant": ({"effectiveInstant": "2024-04-01T01:00:00+02:00"}, "04-01", set()),
+    "no zone": ({"effectiveDateTime": "2024-04-01T10:00:00"}, "04-01", {"date-no-zone"}),
+    "a month": ({"effectiveDateTime": "2024-04"}, "04-01..04-30", {"date-partial"}),
+    "a year": ({"effectiveDateTime": "2024"}, "01-01..12-31", {"date-partial"}),
+    "a period of one day": (
+        {"effectivePeriod": {"start": "2024-04-01T08:00:00Z", "end": "2024-04-01T09:00:00Z"}}, "04-01",
+        set()),
+    "a period of some": (
+        {"effectivePeriod": {"start": DAY, "end": "2024-04-05"}}, "04-01..04-05", {"date-partial"}),
+    "a period without an end": ({"effectivePeriod": {"start": DAY}}, "04-01", set()),
+    "a period that ends before it starts": (
+        {"effectivePeriod": {"start": DAY, "end": "2024-03-01"}}, "", {"date-implausible"}),
+    "no date": ({}, "", {"date-missing"}),
+    "issued is no substitute": ({"issued": "2024-04-01T08:00:00Z"}, "", {"date-missing"}),
+    "30 February": ({"effectiveDateTime": "2024-02-30"}, "", {"date-not-valid"}),
+    "no FHIR date": ({"effectiveDateTime": "01.04.2024"}, "", {"date-not-valid"}),
+    "before birth": ({"effectiveDateTime": "1949-04-01"}, "", {"date-implausible"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DATES)
+def test_the_date_of_a_record(name: str) -> None:
+    elements, days, reasons = DATES[name]
+    found = mapped(ecog(valueInteger=1, **({"effectiveDateTime": None} | elements)))
+    (one,) = events(found, "performance")
+    assert (_days(one.on), said(found)) == (days, reasons)
+
+
+# Patient.deceased[x] -> the death of a patient whom an Observation has dead on 1 April 2024, what is said of
+# the Patient and of the Observation.
+DEATHS: dict[str, tuple[Json, list[str], set[str], set[str]]] = {
+    "the same day": ({"deceasedDateTime": DAY}, ["Patient/p 04-01"], set(), set()),
+    "another day: the Patient record wins": (
+        {"deceasedDateTime": "2024-04-03"}, ["Patient/p 04-03"], set(), {"death-dates-conflict"}),
+    "a month": (
+        {"deceasedDateTime": "2024-05"}, ["Patient/p 05-01..05-31"], {"date-partial"},
+        {"death-dates-conflict"}),
+    "true": ({"deceasedBoolean": True}, ["Observation/x 04-01", "Patient/p "], {"death-date-missing"}, set()),
+    "false says nothing": ({"deceasedBoolean": False}, ["Observation/x 04-01"], set(), set()),
+    "no day of the calendar": (
+        {"deceasedDateTime": "2024-02-30"}, ["Observation/x 04-01", "Patient/p "],
+        {"date-not-valid", "death-date-missing"}, set()),
+    "before birth": (
+        {"deceasedDateTime": "1940-01-01"}, ["Observation/x 04-01", "Patient/p "],
+        {"date-implausible", "death-date-missing"}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEATHS)
+def test_the_death_of_a_patient(name: str) -> None:
+    deceased, expected, of_patient, of_record = DEATHS[name]
+    person = patient(birthDate="1950-05-05", **deceased)
+    found = map_resources([person, *lesion(), observation(DEAD)], profile=PROFILE)
+    deaths = [f"{one.source} {_days(one.on)}" for one in events(found, "death")]
+    assert (deaths, said(found, "p"), said(found)) == (expected, of_patient, of_record)
+
+
+def test_what_is_dated_after_death_is_implausible() -> None:
+    person = patient(birthDate="1950-05-05", deceasedDateTime="2024-03-20")
+    found = map_resources([person, *lesion(), ecog(valueInteger=1)], profile=PROFILE)
+    assert (said(found), events(found, "performance")[0].on) == ({"date-implausible"}, None)
+
+
+def test_a_merged_record_does_not_make_a_second_death() -> None:
+    old = patient("old", deceasedDateTime="2024-04-02", link=[
+        {"other": {"reference": "Patient/p"}, "type": "replaced-by"}])  # fmt: skip
+    found = map_resources([patient(deceasedDateTime=DAY), old, *lesion()], profile=PROFILE)
+    (one,) = events(found, "death")
+    assert one.source == "Patient/p"
+    assert said(found, "old") == {"patient-merged", "death-dates-conflict"}
