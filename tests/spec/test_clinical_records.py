@@ -157,8 +157,10 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     # surgery
     "an operation": (procedure(), ["surgery 04-01 - @T8"], set()),
     "for pain": (procedure(reasonCode=[concept("22253000")]), ["surgery 04-01 - for-pain @T8"], set()),
-    "for a fracture": (
-        procedure(reasonCode=[concept("134421000")]), ["surgery 04-01 - other-reason @T8"], set()),
+    "for neoplasm related pain": (
+        procedure(reasonReference=[{"reference": "Condition/pain"}]), ["surgery 04-01 - for-pain @T8"], set()),
+    "for a reason that says neither": (
+        procedure(reasonCode=[concept("134421000")]), ["surgery 04-01 - @T8"], set()),
     "not done": (procedure(status="not-done"), [], {"not used: status-not-usable"}),
     "another operation": (procedure("80146002"), [], set()),
     "over some days": (
