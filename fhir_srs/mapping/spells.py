@@ -6,7 +6,7 @@ the next entry of the same drug.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
@@ -55,8 +55,13 @@ def dosages(resource: Record) -> tuple[r4.Dosage, ...]:
 
 def at(first: PartialDate, days: int) -> PartialDate:
     """*first*, that many days later; as coarse as it was."""
-    moved = [when + timedelta(days=days) for when in (first.first, first.last)]
+    moved = [_later(when, days) for when in (first.first, first.last)]
     return span(*(PartialDate(one.isoformat(), one, one) for one in moved))
+
+
+def _later(when: date, days: int) -> date:
+    """*when* moved by *days*, at most to the ends of the calendar: `9999-12-31` is a common "for ever"."""
+    return date.fromordinal(min(max(when.toordinal() + days, 1), date.max.toordinal()))
 
 
 def _of_request(resource: r4.MedicationRequest, facts: PatientFacts, profile: Profile) -> Spell:

@@ -158,7 +158,8 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     "an operation": (procedure(), ["surgery 04-01 - @T8"], set()),
     "for pain": (procedure(reasonCode=[concept("22253000")]), ["surgery 04-01 - for-pain @T8"], set()),
     "for neoplasm related pain": (
-        procedure(reasonReference=[{"reference": "Condition/pain"}]), ["surgery 04-01 - for-pain @T8"], set()),
+        procedure(reasonReference=[{"reference": "Condition/pain"}]), ["surgery 04-01 - for-pain @T8"],
+        set()),
     "for a reason that says neither": (
         procedure(reasonCode=[concept("134421000")]), ["surgery 04-01 - @T8"], set()),
     "not done": (procedure(status="not-done"), [], {"not used: status-not-usable"}),
