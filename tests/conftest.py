@@ -1,0 +1,51 @@
+"""Servers for the tests, and the rule that nothing is skipped where all must run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TypeVar
+
+import pytest
+
+from fhir_srs.testing.server import running_server
+
+pytest_plugins = ["tests.hapi.launcher"]
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+Wrapped = Generator[None, pytest.TestReport, pytest.TestReport]
+Collected = Generator[None, pytest.CollectReport, pytest.CollectReport]
+
+
+@pytest.fixture(scope="session")
+def embedded_base() -> Iterator[str]:
+    """The base address of the embedded server, shared by the session as HAPI is."""
+    with running_server() as server:
+        yield server.base_url
+
+
+@pytest.fixture(scope="session", params=["embedded", pytest.param("hapi", marks=pytest.mark.hapi)])
+def fhir_base(request: pytest.FixtureRequest) -> str:
+    """The embedded server in a plain run, the real HAPI with `-m hapi`: the same tests for both."""
+    base: str = request.getfixturevalue(f"{request.param}_base")
+    return base
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Wrapped:
+    """With FHIR_SRS_NO_SKIP=1 a skipped test has failed."""
+    return _run_or_failed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Collected:
+    """With FHIR_SRS_NO_SKIP=1 a skipped module has failed."""
+    return _run_or_failed((yield))
+
+
+def _run_or_failed(report: Report) -> Report:
+    expected = hasattr(report, "wasxfail")
+    if os.environ.get("FHIR_SRS_NO_SKIP") == "1" and report.skipped and not expected:
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped here (FHIR_SRS_NO_SKIP=1): {reason}"
+    return report
