@@ -93,17 +93,35 @@ def observed(resource: r4.Observation, facts: PatientFacts, profile: Profile) ->
 
 def hints_of(resource: r4.Observation | r4.Procedure | r4.DiagnosticReport | r4.ImagingStudy) -> LinkHints:
     """All that *resource* says about where it belongs."""
-    site = getattr(resource, "body_site", None)
-    sites = site if isinstance(site, tuple) else (site,) if site else ()
+    if isinstance(resource, r4.Observation):
+        return _hints_of_observation(resource)
+    sites: tuple[r4.CodeableConcept, ...] = getattr(resource, "body_site", ())
     inside = tuple(extension for one in sites for extension in one.extension)
     return LinkHints(
-        focus=getattr(resource, "focus", ()),
         volumes=_references(resource.extension, _VOLUME),
         structures=_references((*resource.extension, *inside), _STRUCTURES),
         courses=getattr(resource, "part_of", ()),
         sites=sites,
         conditions=getattr(resource, "reason_reference", ()),
     )
+
+
+def _hints_of_observation(resource: r4.Observation) -> LinkHints:
+    """As `hints_of`, for the type of which there are most."""
+    site, outside = resource.body_site, resource.extension
+    if not (site or outside or resource.focus or resource.part_of):
+        return NOWHERE
+    around = (*outside, *site.extension) if site and site.extension else outside
+    return LinkHints(
+        focus=resource.focus,
+        volumes=_references(outside, _VOLUME) if outside else (),
+        structures=_references(around, _STRUCTURES) if around else (),
+        courses=resource.part_of,
+        sites=(site,) if site else (),
+    )
+
+
+NOWHERE = LinkHints()
 
 
 def _references(among: tuple[r4.Extension, ...], urls: tuple[str, ...]) -> tuple[r4.Reference, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from fhir_srs import r4
@@ -61,6 +62,7 @@ def read_score(element: Valued, code: Found, profile: Profile) -> Score:
     return _scaled(raw.value, code, profile, raw.path)
 
 
+@lru_cache(maxsize=1024)
 def is_doubtful(concept: r4.CodeableConcept, code: Found) -> bool:
     """Whether the text names another thing than pain, or a code that needs the word does not have it."""
     texts = [concept.text or "", *(one.display or "" for one in concept.coding)]

@@ -1,12 +1,13 @@
 """What an Observation is about, by its code: one look-up a coding, since most are about other things."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_srs import r4
-from fhir_srs.codes import LOINC, SNOMED, Found
+from fhir_srs.codes import LOINC, SNOMED, Codes, Found
 from fhir_srs.mapping.elements import Said
-from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.profile import Profile, TextRule
 
 # Sets of codes that make an Observation ours.
 KINDS = (
@@ -38,23 +39,27 @@ class Topic(NamedTuple):
 
 def topic(concept: r4.CodeableConcept | None, profile: Profile) -> Topic | None:
     """What the codings of *concept* say it is; the site's text rules speak where no coding does."""
-    if concept is None:
-        return None
-    index, aliases = profile.codes.index, profile.codes.aliases
+    return None if concept is None else _topic(concept, profile.codes, profile.text_rules)
+
+
+@lru_cache(maxsize=4096)
+def _topic(concept: r4.CodeableConcept, codes: Codes, rules: tuple[TextRule, ...]) -> Topic | None:
+    """As `topic`; a hospital says few different things, each very often."""
+    index, aliases = codes.index, codes.aliases
     known = [one for one in concept.coding if (one.system, one.code) in index or one.system in aliases]
-    found = [topic for one in known for topic in _topics(one, profile)] if known else ()
+    found = [topic for one in known for topic in _topics(one, codes)] if known else ()
     if found:
         return _together(found) if len(found) > 1 or found[0].found.misspelt else found[0]
-    return next(_by_text(concept, profile), None) if profile.text_rules else None
+    return next(_by_text(concept, rules), None)
 
 
-def _topics(coding: r4.Coding, profile: Profile) -> Iterator[Topic]:
-    pair, meanings, misspelt = profile.codes.meanings(coding)
+def _topics(coding: r4.Coding, codes: Codes) -> Iterator[Topic]:
+    pair, meanings, misspelt = codes.meanings(coding)
     return (Topic(kind, Found(pair, meanings[kind], misspelt)) for kind in KINDS if kind in meanings)
 
 
-def _by_text(concept: r4.CodeableConcept, profile: Profile) -> Iterator[Topic]:
-    for rule in profile.text_rules:
+def _by_text(concept: r4.CodeableConcept, rules: Iterable[TextRule]) -> Iterator[Topic]:
+    for rule in rules:
         if rule.name in KINDS and concept.text and rule.pattern.search(concept.text):
             yield Topic(rule.name, Found(rule.code, rule.meaning, False), (("code-text-only", "code.text"),))
 
@@ -92,11 +97,15 @@ def unrecognised(resource: r4.Observation, profile: Profile) -> str | None:
         return "code-missing"
     profiles = resource.meta.profile if resource.meta else ()
     ours = any(one.partition("|")[0] in _PROFILES for one in profiles)
-    return "code-not-recognised" if ours or any(_is_astray(one, profile) for one in code.coding) else None
+    return "code-not-recognised" if ours or _is_astray(code, profile.codes) else None
 
 
-def _is_astray(coding: r4.Coding, profile: Profile) -> bool:
-    if coding.system in _SYSTEMS or not coding.code:
-        return False
-    index = profile.codes.index
-    return any(kind in KINDS for system in _SYSTEMS for kind in index.get((system, coding.code), ()))
+@lru_cache(maxsize=4096)
+def _is_astray(concept: r4.CodeableConcept, codes: Codes) -> bool:
+    return any(
+        kind in KINDS
+        for one in concept.coding
+        if one.system not in _SYSTEMS and one.code
+        for system in _SYSTEMS
+        for kind in codes.index.get((system, one.code), ())
+    )
