@@ -89,7 +89,9 @@ def read_courses(mapped: Mapped, study: Study, cutoff: date) -> tuple[list[Cours
     for patient, group in groupby(lesions, lambda one: one.patient):
         treated = list(group)
         known = [lesion for lesion in treated if lesion.end is None or lesion.end.last <= cutoff]
-        seen = [event for event in events.get(patient, []) if event.on is None or event.on.last <= cutoff]
+        seen = _in_life(
+            [event for event in events.get(patient, []) if event.on is None or event.on.last <= cutoff]
+        )
         for lesion in treated:
             reason = ineligible(lesion, study, cutoff)
             if reason:
@@ -97,6 +99,18 @@ def read_courses(mapped: Mapped, study: Study, cutoff: date) -> tuple[list[Cours
             else:
                 courses.append(_course(lesion, known, seen, study))
     return courses, excluded
+
+
+def _in_life(events: Sequence[Event]) -> list[Event]:
+    """*events* without what is dated after the death: mapping has called these dates implausible."""
+    last = _last_day(events)
+    return [one for one in events if one.kind == "death" or one.on is None or one.on.first <= last]
+
+
+def _last_day(events: Sequence[Event]) -> date:
+    """The day of death; without one, or without its day, the end of the calendar."""
+    death = _death(events)
+    return death.on if death and death.on else date.max
 
 
 def _by_patient(events: Sequence[Event]) -> list[Event]:
@@ -202,7 +216,8 @@ def _retreatment(lesion: Lesion, treated: Sequence[Lesion], events: Sequence[Eve
         ),
         *(_intervention(event) for event in events if event.lesion_id == lesion.lesion_id),
     ]
-    later = [one for one in found if one is not None and (t0 is None or one.on > t0)]
+    last = _last_day(events)
+    later = [one for one in found if one is not None and (t0 is None or one.on > t0) and one.on <= last]
     return min(later, key=lambda one: (one.on, not one.failure, one.sources), default=None)
 
 

@@ -280,3 +280,9 @@ def test_a_lesion_whose_omed_is_never_known_is_left_out_of_relief_not_counted_as
     """docs/decisions/008."""
     found = outcomes(PAIN + "A | 14 | pain | 0\nA | 30 | pain | 0", study="icpre2012")
     assert ended(time(found, "time-to-relief")) == "out: omed-unknown"
+
+
+def test_a_score_after_the_death_is_no_relief() -> None:
+    found = outcomes(PAIN + "A | 2 | pain | 0\n- | 1 | death |")
+    assert ended(time(found, "time-to-relief")) == "competing 1 death"
+    assert ended(time(found, "relief-duration", "kaplan-meier")) == "out: not-a-responder"
