@@ -163,9 +163,12 @@ def testserver(
     from fhir_srs.testing.server import running_server
 
     resources = _cohort(cohort, patients, seed).resources if cohort else []
+    # Blocked before the server's thread starts, so that only sigwait takes them.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with running_server(resources, port=port) as server:
         _say(server.base_url)
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+        signal.sigwait(ends)
 
 
 @app.command()

@@ -1,9 +1,12 @@
 """The command line: results on stdout, the rest on stderr, one clear error and its exit code."""
 
 import json
+import re
+import signal
 import subprocess
 import sys
 
+import httpx
 import pytest
 
 from fhir_srs.cli import run
@@ -111,3 +114,14 @@ def test_a_reader_that_hangs_up_is_no_error(tmp_path):
     command = f"{sys.executable} -m fhir_srs map {source} 2>{tmp_path}/err | head -c 1"
     assert subprocess.run(command, shell=True, check=True, capture_output=True).stdout == b"{"  # noqa: S602
     assert "Error" not in (tmp_path / "err").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_test_server_says_where_it_is_and_ends_on_a_signal(number):
+    command = [sys.executable, "-m", "fhir_srs", "testserver", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        base = process.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/fhir", base)
+        assert httpx.get(f"{base}/metadata", trust_env=False).json()["fhirVersion"] == "4.0.1"
+        process.send_signal(number)
+        assert process.wait(timeout=20) == 0
