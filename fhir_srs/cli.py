@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fhir_srs.errors import DataError, FhirSrsError, UsageError
+from fhir_srs.errors import DataError, FhirSrsError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from fhir_srs.model import Mapped
@@ -57,6 +57,7 @@ def demo(
     ] = False,
 ) -> None:
     """Run the main job on an embedded FHIR server: sync twice, print the table of Ryu 2008."""
+    _need_testserver()
     from fhir_srs.demo import run_demo
     from fhir_srs.progress import shown
 
@@ -158,6 +159,7 @@ def testserver(
     seed: Annotated[int, typer.Option(help="seed of the cohort")] = 2008,
 ) -> None:
     """Serve a small FHIR R4 server on 127.0.0.1, for integration tests, until interrupted."""
+    _need_testserver()
     import signal
 
     from fhir_srs.testing.server import running_server
@@ -184,6 +186,14 @@ def synth(
     made = _cohort(cohort, patients, seed)
     write_cohort(made, out)
     _note(f"{len(made.resources):,} resources, {len(made.truth):,} lesions in {out}; cutoff {made.cutoff}")
+
+
+def _need_testserver() -> None:
+    """Raise MissingExtra, with the command that installs it, where the test server cannot run."""
+    from importlib.util import find_spec
+
+    if not all(find_spec(name) for name in ("starlette", "uvicorn")):
+        raise MissingExtra("testserver")
 
 
 def _cohort(name: CohortName, patients: int, seed: int) -> Any:

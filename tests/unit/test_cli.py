@@ -125,3 +125,16 @@ def test_the_test_server_says_where_it_is_and_ends_on_a_signal(number):
         assert httpx.get(f"{base}/metadata", trust_env=False).json()["fhirVersion"] == "4.0.1"
         process.send_signal(number)
         assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.parametrize("command", ["demo", "testserver"])
+def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(command):
+    without = (
+        "import sys, importlib.util as u; find = u.find_spec; "
+        "u.find_spec = lambda name: None if name == 'starlette' else find(name); "
+        f"from fhir_srs.cli import run; sys.exit(run(['{command}']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, check=False)
+    assert ended.returncode == 78
+    assert "pip install 'fhir-srs[testserver]'" in ended.stderr
+    assert "Traceback" not in ended.stderr
