@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from fhir_srs.errors import DataError, FhirSrsError, MissingExtra, UsageError
+from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from fhir_srs.model import Mapped
@@ -168,9 +168,12 @@ def testserver(
     # Blocked before the server's thread starts, so that only sigwait takes them.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    with running_server(resources, port=port) as server:
-        _say(server.base_url)
-        signal.sigwait(ends)
+    try:
+        with running_server(resources, port=port) as server:
+            _say(server.base_url)
+            signal.sigwait(ends)
+    except OSError:
+        raise LocalIOError(f"cannot listen on port {port} of 127.0.0.1: is it taken?") from None
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -138,3 +139,13 @@ def test_a_missing_extra_is_one_line_with_the_command_that_installs_it(command):
     assert ended.returncode == 78
     assert "pip install 'fhir-srs[testserver]'" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_one_clear_error():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "fhir_srs", "testserver", "--port", port]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 74
+    assert ended.stdout == ""
+    assert f"cannot listen on port {port}" in ended.stderr
