@@ -1,13 +1,14 @@
 """A server of searches alone whose paging can be bent: the toggles are rows H and F of reliability.md."""
 
 import json
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
+
+from tests.server.serving import serving
 
 Json = dict[str, Any]
 STAMP = "2026-01-05T10:00:00.000Z"
@@ -141,17 +142,8 @@ def hospital(resources: list[Json]) -> Iterator[Hospital]:
 
         do_GET = do_POST = _answer  # noqa: N815 - names of http.server
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    one.origin = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as one.origin:
         yield one
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
 
 
 def filters(query: str) -> dict[str, list[str]]:

@@ -1,13 +1,14 @@
 """A proxy before a real FHIR server that loses answers, loses rows, or says something else, on demand."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Literal
 
 import httpx
+
+from tests.server.serving import serving
 
 Lost = Literal["before", "after"]
 
@@ -72,15 +73,8 @@ _OWN = {"host", "content-length", "connection", "accept-encoding"}
 def proxied(base_url: str) -> Iterator[Proxy]:
     """A running proxy before the server at *base_url*, which ends in `/fhir`."""
     proxy = Proxy(upstream=base_url.removesuffix("/fhir"))
-    with httpx.Client(trust_env=False, timeout=30) as client:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy, client))
-        server.daemon_threads = True
-        proxy.origin = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join(5)
+    with (
+        httpx.Client(trust_env=False, timeout=30) as client,
+        serving(_handler(proxy, client)) as proxy.origin,
+    ):
+        yield proxy

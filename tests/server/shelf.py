@@ -1,12 +1,13 @@
 """A server that only keeps what is put there, in transactions and batches, and can be made to fail."""
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.server.serving import serving
 
 Json = dict[str, Any]
 
@@ -126,14 +127,5 @@ def shelf() -> Iterator[Shelf]:
 
         do_GET = do_POST = _answer  # noqa: N815 - names of http.server
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    one.origin = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as one.origin:
         yield one
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
