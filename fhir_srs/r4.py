@@ -193,6 +193,41 @@ class Observation(Resource, tag="Observation", frozen=True):
     component: tuple[ObservationComponent, ...] = ()
 
 
+class RawObservation(Element, tag_field="resourceType", tag="Observation", frozen=True):
+    """An Observation at first sight: most are about other things, and few differ in what they say.
+
+    What tells them apart is decoded, the rest stays JSON, each element a part of the line. Half the time of
+    `Observation`; what is known of the rest is looked up (`mapping.reduction`).
+    """
+
+    id: str | None = None
+    meta: Meta | None = None
+    identifier: tuple[Identifier, ...] = ()
+    extension: Raw = NO_RAW
+    modifier_extension: Raw = NO_RAW
+    status: Raw = NO_RAW
+    part_of: Raw = NO_RAW
+    code: Raw = NO_RAW
+    subject: Raw = NO_RAW
+    focus: Raw = NO_RAW
+    effective_date_time: str | None = None
+    effective_period: Period | None = None
+    effective_instant: str | None = None
+    value_quantity: Raw = NO_RAW
+    value_codeable_concept: Raw = NO_RAW
+    value_string: Raw = NO_RAW
+    value_boolean: Raw = NO_RAW
+    value_integer: Raw = NO_RAW
+    value_range: Raw = NO_RAW
+    value_ratio: Raw = NO_RAW
+    value_date_time: str | None = None
+    value_period: Raw = NO_RAW
+    data_absent_reason: Raw = NO_RAW
+    body_site: Raw = NO_RAW
+    has_member: Raw = NO_RAW
+    component: Raw = NO_RAW
+
+
 class ConditionStage(Element, frozen=True):
     summary: CodeableConcept | None = None
 

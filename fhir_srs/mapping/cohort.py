@@ -12,16 +12,17 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping.drugs import read_drug
-from fhir_srs.mapping.facts import Drug, PatientFacts
+from fhir_srs.mapping.facts import Drug, Noted, PatientFacts
 from fhir_srs.mapping.lesions import lesion_order, with_number
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.reading import Mended, Other, Unreadable, parse, read
-from fhir_srs.mapping.topics import concerns
+from fhir_srs.mapping.reading import BROKEN, Mended, Other, Unreadable, glance, read
+from fhir_srs.mapping.reduction import Reducer
 from fhir_srs.model import Event, Issue, Lesion, Mapped, ResourceCounts
 
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
+_Kept: TypeAlias = r4.Known | Noted
 
 
 def map_resources(resources: Iterable[Any], *, profile: Profile) -> Mapped:
@@ -43,8 +44,9 @@ class _Gathered:
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
-        self.resources: dict[str, r4.Known] = {}
-        self.passed_by: dict[str, _Age] = {}
+        self.reducer = Reducer(profile)
+        self.resources: dict[str, _Kept] = {}
+        self.passed_by: dict[str, r4.Meta | None] = {}
         self.issues: list[Issue] = []
         self.counts: Counter[str] = Counter()
 
@@ -61,38 +63,47 @@ class _Gathered:
 
     def add_known(self, found: r4.Known) -> None:
         """Take one resource of a type that we read, unless we wrote it."""
+        if isinstance(found, r4.Observation):
+            self._add_observation(found, self.reducer.reduce_whole(found))
+        else:
+            self._enter(f"{found.__class__.__name__}/{found.id}", found, found)
+
+    def add_raw(self, found: r4.RawObservation, line: bytes) -> None:
+        """Take one Observation, not yet decoded further than *found*, unless we wrote it."""
+        try:
+            reduced = self.reducer.reduce(found, line)
+        except BROKEN:
+            for each in read(line):
+                self.add(each)
+        else:
+            self._add_observation(found, reduced)
+
+    def _add_observation(
+        self, found: r4.Observation | r4.RawObservation, reduced: Noted | r4.Observation | None
+    ) -> None:
         if found.identifier and _is_ours(found, self.profile):
             self.counts["ignored"] += 1
-            return
-        key = f"{found.__class__.__name__}/{found.id}"
+        else:
+            self._enter(f"Observation/{found.id}", found, reduced)
+
+    def _enter(self, key: str, found: r4.Known | r4.RawObservation, kept: _Kept | None) -> None:
+        """Keep what is *kept* of *found*, which None says is another kind of data."""
         if key in self.resources or key in self.passed_by:
-            self._choose(key, found)
-        elif self._is_strange(found):
-            self.passed_by[key] = _age(found)
+            self._choose(key, found, kept)
+        elif kept is None:
+            self.passed_by[key] = found.meta
         else:
-            self.resources[key] = found
+            self.resources[key] = kept
 
-    def _choose(self, key: str, found: r4.Known) -> None:
-        """Of two resources with one *key* keep the newer, which may well be the one that we do not read."""
-        present = self.resources.pop(key, None)
-        if present is None:
-            newer = _age(found) > self.passed_by[key] or (
-                _age(found) == self.passed_by[key] and not self._is_strange(found)
-            )
-        elif self._is_strange(found):
-            newer = _age(found) > _age(present)
-        else:
-            newer = (_age(found), msgspec.json.encode(found)) > (_age(present), msgspec.json.encode(present))
+    def _choose(self, key: str, found: r4.Known | r4.RawObservation, kept: _Kept | None) -> None:
+        """Of two versions of *key* keep the newer, which may well be the one that we do not read."""
         self.refuse(key, "version-superseded", "meta.versionId")
-        if newer:
+        present = self.resources.get(key)
+        age = _age(present.meta if present is not None else self.passed_by[key])
+        if _rank(_age(found.meta), kept) > _rank(age, present):
+            self.resources.pop(key, None)
             self.passed_by.pop(key, None)
-            self.add_known(found)
-        elif present is not None:
-            self.resources[key] = present
-
-    def _is_strange(self, found: r4.Known) -> bool:
-        """Whether *found* is an Observation of something else, most of what a hospital has."""
-        return found.__class__ is r4.Observation and not concerns(found, self.profile)
+            self._enter(key, found, kept)
 
     def refuse(self, key: str | None, reason: str, path: str | None = None) -> None:
         """Enter one resource as refused."""
@@ -113,9 +124,13 @@ def _reference(kind: str | None, identity: str | None) -> str | None:
 _Age: TypeAlias = tuple[datetime, int, str]
 
 
-def _age(resource: r4.Known) -> _Age:
-    """Sorts versions of one resource: by time, then number; equal ones are told apart by content."""
-    meta = resource.meta
+def _rank(age: _Age, kept: _Kept | None) -> tuple[_Age, bool, bytes]:
+    """Sorts versions of one resource by age; of one age, what we read comes first, then content decides."""
+    return age, kept is not None, msgspec.json.encode(kept)
+
+
+def _age(meta: r4.Meta | None) -> _Age:
+    """Sorts versions of one resource: by time, then number."""
     if meta is None:
         return _LONG_AGO, 0, ""
     number = meta.version_id or ""
@@ -130,10 +145,8 @@ def _instant(text: str | None) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_ours(resource: r4.Known, profile: Profile) -> bool:
+def _is_ours(resource: r4.Observation | r4.RawObservation, profile: Profile) -> bool:
     """Whether *resource* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
-    if not isinstance(resource, r4.Observation):
-        return False
     systems = {one.system or "" for one in resource.identifier}
     ours = (resource.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
     return ours or not systems.isdisjoint(profile.result_systems)
@@ -142,8 +155,10 @@ def _is_ours(resource: r4.Known, profile: Profile) -> bool:
 def _gather(resources: Iterable[Any], profile: Profile) -> _Gathered:
     gathered = _Gathered(profile)
     for item in [resources] if isinstance(resources, (bytes, str, Mapping)) else resources:
-        found = parse(item) if item.__class__ is bytes else None
-        if isinstance(found, r4.Resource) and found.id:
+        found = glance(item) if isinstance(item, bytes) else None
+        if isinstance(found, r4.RawObservation) and isinstance(item, bytes) and found.id:
+            gathered.add_raw(found, item)
+        elif isinstance(found, r4.Resource) and found.id:
             gathered.add_known(found)
         else:
             for each in read(item):
@@ -155,6 +170,7 @@ def _partition(gathered: _Gathered, people: People, profile: Profile) -> Iterato
     """The facts of each patient, in the order of references; resources without a patient are refused."""
     drugs: dict[str, Drug] = {}
     by_patient: dict[str, dict[str, r4.Resource]] = {}
+    noted: dict[str, dict[str, Noted]] = {}
     for key, resource in gathered.resources.items():
         if isinstance(resource, r4.Medication):
             drugs[key] = read_drug(resource, profile)
@@ -163,20 +179,23 @@ def _partition(gathered: _Gathered, people: People, profile: Profile) -> Iterato
         patient, reason = _owner(key, resource, people)
         if patient is None:
             gathered.refuse(key, reason or "subject-missing", "subject")
+        elif isinstance(resource, Noted):
+            noted.setdefault(patient, {})[key] = resource
         else:
             by_patient.setdefault(patient, {})[key] = resource
     aliases = people.aliases()
-    for patient, resources in sorted(by_patient.items()):
+    for patient in sorted(by_patient.keys() | noted.keys()):
         yield PatientFacts(
             patient=patient,
-            resources=resources,
+            resources=by_patient.get(patient, {}),
+            noted=noted.get(patient, {}),
             drugs=drugs,
             aliases=aliases.get(patient, frozenset()) | {patient},
             known=gathered.resources.keys(),
         )
 
 
-def _owner(key: str, resource: r4.Known, people: People) -> Subject:
+def _owner(key: str, resource: _Kept, people: People) -> Subject:
     if isinstance(resource, r4.Patient):
         return Subject(people.survivor(key))
     return people.subject(_about(resource))

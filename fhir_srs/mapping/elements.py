@@ -80,17 +80,6 @@ def effective(
     return day(moment or instant, path, facts, profile)
 
 
-def observed(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> When:
-    """When an Observation holds."""
-    return effective(
-        resource.effective_date_time,
-        resource.effective_instant,
-        resource.effective_period,
-        facts,
-        profile,
-    )
-
-
 def hints_of(resource: r4.Observation | r4.Procedure | r4.DiagnosticReport | r4.ImagingStudy) -> LinkHints:
     """All that *resource* says about where it belongs."""
     if isinstance(resource, r4.Observation):
@@ -170,6 +159,16 @@ def used(
         profile.issue(reason, key(resource), path, used=True) for reason, path in dict.fromkeys(said)
     )
     return Taken(use="used", drafts=tuple(drafts), issues=issues)
+
+
+def barred(resource: r4.Resource, profile: Profile) -> tuple[str, str] | None:
+    """Why *resource* may not be used at all: in error, or with modifiers of unknown meaning."""
+    modifiers = resource.modifier_extension
+    if modifiers and not all(one.url in profile.known_modifiers for one in modifiers):
+        return "modifier-extension-unknown", "modifierExtension"
+    if getattr(resource, "status", None) == "entered-in-error":
+        return "status-entered-in-error", "status"
+    return None
 
 
 class StatusRule(NamedTuple):

@@ -1,6 +1,7 @@
 """What the readers of one patient's resources hand to the linking step: the seam inside mapping.
 
-Each reader (`procedures`, `observations`, `medications`, `conditions`, ...) takes one resource and
+An Observation is read apart from its patient, day and place: a `Reading`, the same for all that say the same.
+Each other reader (`procedures`, `observations`, `medications`, `conditions`, ...) takes one resource and
 returns a `Taken`: what it made of it, and whether the resource was used, refused or is another kind of
 data. Linking to lesions comes later, from the `LinkHints`, once the patient's lesions are known.
 """
@@ -13,13 +14,16 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate
-from fhir_srs.model import Event, Issue, Lesion, Rung
+from fhir_srs.model import Event, EventKind, Issue, Lesion, Rung
 
 Use = Literal["used", "ignored", "refused"]
 
 
-class LinkHints(msgspec.Struct, frozen=True, kw_only=True):
-    """All that a resource says about where it belongs, one field for each rung of the ladder."""
+class LinkHints(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """All that a resource says about where it belongs, one field for each rung of the ladder.
+
+    Compared and hashed by identity, as a key of caches.
+    """
 
     focus: tuple[r4.Reference, ...] = ()
     volumes: tuple[r4.Reference, ...] = ()
@@ -42,6 +46,59 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
     event: Event
     hints: LinkHints = LinkHints()
+
+
+class Finding(msgspec.Struct, frozen=True, gc=False):
+    """One fact of a `Reading`: an event that still lacks its patient, day and place."""
+
+    kind: EventKind
+    value: Decimal | str | None = None
+    unit: str | None = None
+    code: str | None = None
+    flags: tuple[str, ...] = ()
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an Observation says, whoever it is about, whenever and wherever.
+
+    *said* are reasons with their paths; of a refused one the first says why. *dated_by* is the element with
+    the date of its findings, *undated* the reason to give where there is none.
+    """
+
+    use: Use
+    findings: tuple[Finding, ...] = ()
+    said: tuple[tuple[str, str | None], ...] = ()
+    dated_by: Literal["effective", "value"] = "effective"
+    undated: str = "date-missing"
+
+
+class Noted(msgspec.Struct, frozen=True, gc=False):
+    """An Observation reduced to what the map of its patient needs."""
+
+    id: str
+    meta: r4.Meta | None
+    subject: r4.Reference | None
+    reading: Reading
+    hints: LinkHints
+    moment: str | None
+    instant: str | None
+    during: r4.Period | None
+    value_moment: str | None
+
+
+def noted(found: r4.Observation, reading: Reading, hints: LinkHints) -> Noted:
+    """*found*, which says *reading*, reduced."""
+    return Noted(
+        found.id or "",
+        found.meta,
+        found.subject,
+        reading,
+        hints,
+        found.effective_date_time,
+        found.effective_instant,
+        found.effective_period,
+        found.value_date_time,
+    )
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +154,9 @@ def of_type(kind: type[_AnyResource], resources: Mapping[str, r4.Resource]) -> l
 class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     """One patient's decoded resources, newest version of each, by `Type/id`, with what lies across patients.
 
-    *patient* is the surviving reference; *aliases* are all references that mean this patient; *drugs* maps
-    `Medication/id` to its ingredients (`decisions.md` 19). *born* and *died* bound plausible dates. *known*
+    *noted* are the Observations that need not be kept whole. *patient* is the surviving reference; *aliases*
+    are all references that mean this patient; *drugs* maps `Medication/id` to its ingredients
+    (`decisions.md` 19). *born* and *died* bound plausible dates. *known*
     holds every `Type/id` read, whoever's it is: what is there but not in *resources* is another patient's.
     *panels* maps an Observation to the panel of pain and site that has it as a member.
     """
@@ -112,3 +170,4 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
     known: Container[str] = frozenset()
     panels: Mapping[str, str] = {}
     calendar: Calendar = Calendar()
+    noted: Mapping[str, Noted] = {}

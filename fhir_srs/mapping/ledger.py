@@ -34,7 +34,7 @@ class Ledger:
         """Say *reason* of *key*, which counts nevertheless."""
         self.issues.append(self._profile.issue(reason, key, path, used=True))
 
-    def note_all(self, key: str, reasons: Iterable[tuple[str, str]]) -> None:
+    def note_all(self, key: str, reasons: Iterable[tuple[str, str | None]]) -> None:
         """Say each (reason, path) of *key*, once."""
         for reason, path in dict.fromkeys(reasons):
             self.note(key, reason, path)

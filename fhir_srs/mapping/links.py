@@ -33,6 +33,37 @@ class Named:
 Read = Callable[[LinkHints, Sites, PatientFacts, Profile], Named]
 
 
+class Linker:
+    """Leads events to the lesions of one patient. *hints* that many events share are followed once."""
+
+    def __init__(self, sites: Sites, facts: PatientFacts, profile: Profile) -> None:
+        self._sites = sites
+        self._facts = facts
+        self._profile = profile
+        self._named: dict[LinkHints, tuple[tuple[Rung, Named], ...]] = {}
+        self._links: dict[LinkHints, Link] = {}
+        # Where no segment was treated twice, an event's date cannot matter.
+        self._timeless = not any(_shares(one, other) for one in sites for other in sites)
+
+    def link(self, hints: LinkHints, on: PartialDate | None) -> Link:
+        """The lesion that *hints* lead to on that day, by the strongest rung, and what is said of it."""
+        known = self._links.get(hints)
+        if known is not None:
+            return known
+        named = self._named.get(hints)
+        if named is None:
+            named = self._named[hints] = tuple(self._rungs(hints))
+        link = _strongest(named, on)
+        if self._timeless:
+            self._links[hints] = link
+        return link
+
+    def _rungs(self, hints: LinkHints) -> Iterator[tuple[Rung, Named]]:
+        for rung, says, read in RUNGS:
+            if says(hints):
+                yield rung, read(hints, self._sites, self._facts, self._profile)
+
+
 def link(
     hints: LinkHints,
     on: PartialDate | None,
@@ -40,8 +71,11 @@ def link(
     facts: PatientFacts,
     profile: Profile,
 ) -> Link:
-    """The lesion that *hints* lead to among *sites*, by the strongest rung, and what is to be said of it."""
-    named = [(rung, read(hints, sites, facts, profile)) for rung, says, read in RUNGS if says(hints)]
+    """As `Linker.link`, once."""
+    return Linker(sites, facts, profile).link(hints, on)
+
+
+def _strongest(named: Sequence[tuple[Rung, Named]], on: PartialDate | None) -> Link:
     reasons = [reason for _, one in named for reason in one.reasons]
     telling = [(rung, _at(one, on)) for rung, one in named if one.lesions]
     if not telling:

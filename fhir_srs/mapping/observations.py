@@ -1,4 +1,4 @@
-"""Observations to events: disease status, performance, neurology, death, last contact; pain: `scores`.
+"""Observations read: disease status, performance, neurology, death, last contact; pain: `scores`.
 
 What an Observation is about is decided by one look-up of its codes (`topics`); everything else is another
 kind of data and is ignored (`spec/fhir-mapping.md` sections 4, 5 and 7).
@@ -10,21 +10,10 @@ from decimal import Decimal
 
 from fhir_srs import r4
 from fhir_srs.codes import Found
-from fhir_srs.mapping.elements import (
-    IGNORED,
-    OBSERVATION,
-    Said,
-    day,
-    event,
-    hints_of,
-    observed,
-    refused,
-    status_of,
-    used,
-)
-from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
+from fhir_srs.mapping.elements import OBSERVATION, Said, barred, status_of
+from fhir_srs.mapping.facts import Finding, PatientFacts, Reading
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.scores import take_components, take_pain
+from fhir_srs.mapping.scores import is_panel, read_components, read_pain, read_panel
 from fhir_srs.mapping.topics import topic, unrecognised
 from fhir_srs.model import EventKind
 
@@ -35,42 +24,57 @@ _QUALIFIERS = (
     f"{_CODEX}codexrt-radiotherapy-disease-progression-qualifier",
 )
 _EVIDENCE = f"{_MCODE}mcode-cancer-disease-status-evidence-type"
+_IGNORED = Reading(use="ignored")
 
 
-def take_observation(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> Taken:
-    """What one Observation gives."""
+def read_observation(resource: r4.Observation, profile: Profile) -> Reading:
+    """What *resource* says by itself; the same for every Observation that says the same of its subject."""
+    reason = barred(resource, profile)
+    if reason:
+        return _refused(*reason)
     about = topic(resource.code, profile)
     if about is None:
-        return _without_topic(resource, facts, profile)
+        return _without_topic(resource, profile)
     status = status_of(resource.status, OBSERVATION)
     if status == "status-not-usable":
-        return refused(resource, status, "status", profile)
+        return _refused(status, "status")
     if about.doubtful:
-        return refused(resource, "code-meaning-doubtful", "code", profile)
+        return _refused("code-meaning-doubtful", "code")
     said: Said = (*about.said, (status, "status")) if status else about.said
-    return _TAKERS[about.kind](resource, about.found, said, facts, profile)
+    return _READERS[about.kind](resource, about.found, said, profile)
 
 
-def _without_topic(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> Taken:
+def read_whole(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> Reading:
+    """As `read_observation`, a panel with what is known of its members."""
+    if not is_panel(resource, profile) or barred(resource, profile):
+        return read_observation(resource, profile)
+    status = status_of(resource.status, OBSERVATION)
+    about = topic(resource.code, profile)
+    if about is None or about.doubtful:
+        return _refused("code-meaning-doubtful", "code")
+    return read_panel(resource, (*about.said, (status, "status")) if status else about.said, facts, profile)
+
+
+def _refused(reason: str, path: str | None) -> Reading:
+    return Reading(use="refused", said=((reason, path),))
+
+
+def _without_topic(resource: r4.Observation, profile: Profile) -> Reading:
     """Perhaps a panel with pain in it; else another kind of data, unless it should have had a topic."""
-    inside = take_components(resource, facts, profile) if resource.component else IGNORED
+    inside = read_components(resource, profile) if resource.component else _IGNORED
     if inside.use != "ignored":
         return inside
-    reason = unrecognised(resource, profile)
-    return refused(resource, reason, "code", profile) if reason else IGNORED
+    reason = unrecognised(resource.code, resource.meta, profile)
+    return _refused(reason, "code") if reason else _IGNORED
 
 
-def _disease_status(
-    resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile
-) -> Taken:
+def _disease_status(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
     """Improved, stable, worsened or undetermined, with its place and evidence as flags."""
     value = profile.codes.find("disease-status-value", resource.value_codeable_concept)
     if value is None:
-        return refused(resource, _no_answer(resource), "valueCodeableConcept", profile)
+        return _refused(_no_answer(resource), "valueCodeableConcept")
     flags = tuple(sorted(set(_status_flags(resource, profile))))
-    return _told(
-        resource, "disease-status", said, facts, profile, value=value.meaning, code=code.token, flags=flags
-    )
+    return _told(Finding("disease-status", value.meaning, code=code.token, flags=flags), said)
 
 
 def _no_answer(resource: r4.Observation) -> str:
@@ -92,49 +96,27 @@ def _status_flags(resource: r4.Observation, profile: Profile) -> Iterator[str]:
                 yield evidence.meaning
 
 
-def _told(
-    resource: r4.Observation,
-    kind: EventKind,
-    said: Said,
-    facts: PatientFacts,
-    profile: Profile,
-    *,
-    value: Decimal | str | None = None,
-    code: str | None = None,
-    flags: tuple[str, ...] = (),
-) -> Taken:
-    """One event on the effective date of *resource*."""
-    when = observed(resource, facts, profile)
-    made = event(resource, kind, when.on, facts, value=value, code=code, flags=flags)
-    return used(resource, [Draft(event=made, hints=hints_of(resource))], (*said, *when.said), profile)
+def _told(finding: Finding, said: Said) -> Reading:
+    return Reading(use="used", findings=(finding,), said=said)
 
 
 # Highest number of each numeric scale.
 _HIGHEST = {"ecog": 5, "kps": 100, "muscle-grade": 5}
 
 
-def _performance(
-    resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile
-) -> Taken:
+def _performance(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
     """ECOG 0 to 5, Karnofsky 0 to 100: kept apart, never converted."""
-    return _graded(resource, "performance", code, said, facts, profile)
+    return _graded(resource, "performance", code, said)
 
 
-def _graded(
-    resource: r4.Observation,
-    kind: EventKind,
-    code: Found,
-    said: Said,
-    facts: PatientFacts,
-    profile: Profile,
-) -> Taken:
+def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said) -> Reading:
     number = _number(resource)
     if number is None:
         present = resource.value_quantity or resource.value_integer is not None or resource.value_string
-        return refused(resource, "value-not-usable" if present else _no_answer(resource), "value", profile)
+        return _refused("value-not-usable" if present else _no_answer(resource), "value")
     if not 0 <= number <= _HIGHEST[code.meaning]:
-        return refused(resource, "value-out-of-range", "value", profile)
-    return _told(resource, kind, said, facts, profile, value=number, code=code.token)
+        return _refused("value-out-of-range", "value")
+    return _told(Finding(kind, number, code=code.token), said)
 
 
 def _number(resource: r4.Observation) -> Decimal | None:
@@ -148,14 +130,14 @@ def _number(resource: r4.Observation) -> Decimal | None:
 _LETTER = re.compile(r"(?<![A-Za-z])([A-E])(?![A-Za-z])")
 
 
-def _neuro(resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile) -> Taken:
+def _neuro(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
     """The grade on its own scale: a letter, a number, or the answer as coded or said."""
     if code.meaning in _HIGHEST:
-        return _graded(resource, "neuro", code, said, facts, profile)
+        return _graded(resource, "neuro", code, said)
     answer = _letter(resource) if code.meaning in {"asia", "frankel"} else _answer(resource)
     if answer is None:
-        return refused(resource, _no_answer(resource), "value", profile)
-    return _told(resource, "neuro", said, facts, profile, value=answer, code=code.token)
+        return _refused(_no_answer(resource), "value")
+    return _told(Finding("neuro", answer, code=code.token), said)
 
 
 def _letter(resource: r4.Observation) -> str | None:
@@ -177,48 +159,36 @@ def _answer(resource: r4.Observation) -> str | None:
     return min(codings, default=concept.text)
 
 
-def _last_contact(
-    resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile
-) -> Taken:
+def _last_contact(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
     """The date is the value (LOINC 21975-8, valueDateTime)."""
-    when = day(resource.value_date_time, "valueDateTime", facts, profile)
-    if when.on is None:
-        reason = "value-missing" if resource.value_date_time is None else when.said[0][0]
-        return refused(resource, reason, "valueDateTime", profile)
-    made = event(resource, "contact", when.on, facts, code=code.token)
-    return used(resource, [Draft(event=made)], (*said, *when.said), profile)
+    if resource.value_date_time is None:
+        return _refused("value-missing", "valueDateTime")
+    return Reading(use="used", findings=(Finding("contact", code=code.token),), said=said, dated_by="value")
 
 
-def _death(resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile) -> Taken:
+def _death(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
     """A death, unless the value denies it."""
     if resource.value_boolean is False:
-        return IGNORED
-    when = observed(resource, facts, profile)
-    undated = {"date-missing": "death-date-missing"}
-    reasons = [(undated.get(reason, reason), path) for reason, path in when.said]
-    made = event(resource, "death", when.on, facts, code=code.token)
-    return used(resource, [Draft(event=made)], (*said, *reasons), profile)
+        return _IGNORED
+    finding = Finding("death", code=code.token)
+    return Reading(use="used", findings=(finding,), said=said, undated="death-date-missing")
 
 
-def _vital_status(
-    resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile
-) -> Taken:
+def _vital_status(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
     """Dead by its value; any other vital status is no evidence that we count."""
     del code
     dead = profile.codes.find("death", resource.value_codeable_concept)
-    return _death(resource, dead, said, facts, profile) if dead else IGNORED
+    return _death(resource, dead, said, profile) if dead else _IGNORED
 
 
-def _site_question(
-    _resource: r4.Observation, _code: Found, _said: Said, _facts: PatientFacts, _profile: Profile
-) -> Taken:
+def _site_question(_resource: r4.Observation, _code: Found, _said: Said, _profile: Profile) -> Reading:
     """Where a panel's score was felt: read with its panel, nothing by itself."""
-    return IGNORED
+    return _IGNORED
 
 
-Taker = Callable[[r4.Observation, Found, Said, PatientFacts, Profile], Taken]
-_TAKERS: Mapping[str, Taker] = {
-    "pain": take_pain,
+Reader = Callable[[r4.Observation, Found, Said, Profile], Reading]
+_READERS: Mapping[str, Reader] = {
+    "pain": read_pain,
     "disease-status": _disease_status,
     "performance": _performance,
     "neuro": _neuro,

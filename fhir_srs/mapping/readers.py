@@ -1,4 +1,7 @@
-"""Which reader takes which type of resource. Courses and volumes have been taken before (`lesions`)."""
+"""Which reader takes which type of resource.
+
+Courses and volumes have been taken before (`lesions`), Observations by a way of their own (`placing`).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
@@ -9,12 +12,8 @@ from fhir_srs.mapping.conditions import take_condition
 from fhir_srs.mapping.facts import PatientFacts, Taken
 from fhir_srs.mapping.imaging import take_imaging_study, take_report
 from fhir_srs.mapping.interventions import take_intervention
-from fhir_srs.mapping.links import link
 from fhir_srs.mapping.medications import take_medication
-from fhir_srs.mapping.observations import take_observation
 from fhir_srs.mapping.profile import Profile
-
-__all__ = ["READERS", "Reader", "link"]
 
 Reader: TypeAlias = Callable[[Any, PatientFacts, Profile], Taken]
 READERS: Mapping[type, Reader] = {
@@ -26,6 +25,5 @@ READERS: Mapping[type, Reader] = {
     r4.MedicationDispense: take_medication,
     r4.MedicationRequest: take_medication,
     r4.MedicationStatement: take_medication,
-    r4.Observation: take_observation,
     r4.Procedure: take_intervention,
 }

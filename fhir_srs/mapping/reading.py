@@ -18,6 +18,23 @@ from fhir_srs import r4
 BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _Readable: TypeAlias = r4.Known | r4.Bundle
 _DECODER: msgspec.json.Decoder[_Readable] = msgspec.json.Decoder(_Readable)
+_Glanced: TypeAlias = (
+    r4.RawObservation
+    | r4.Patient
+    | r4.Procedure
+    | r4.BodyStructure
+    | r4.Condition
+    | r4.Medication
+    | r4.MedicationRequest
+    | r4.MedicationStatement
+    | r4.MedicationDispense
+    | r4.MedicationAdministration
+    | r4.AdverseEvent
+    | r4.DiagnosticReport
+    | r4.ImagingStudy
+    | r4.Bundle
+)
+_GLANCE: msgspec.json.Decoder[_Glanced] = msgspec.json.Decoder(_Glanced)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 KNOWN_TYPES = frozenset(one.__struct_config__.tag for one in r4.Known.__args__)
 # How many elements of one resource may be dropped.
@@ -87,6 +104,14 @@ def parse(body: bytes) -> Read | r4.Bundle:
         return _DECODER.decode(body)
     except BROKEN:
         return _carefully(body)
+
+
+def glance(body: bytes) -> _Glanced | None:
+    """As `parse`, an Observation only as far as tells what it is about; None where `read` must look."""
+    try:
+        return _GLANCE.decode(body)
+    except BROKEN:
+        return None
 
 
 def _as_bytes(item: object) -> bytes:

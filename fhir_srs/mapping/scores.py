@@ -1,4 +1,4 @@
-"""Pain Observations to events: a score of its own, in components, or in the members of a panel."""
+"""Pain Observations read: a score of its own, in components, or in the members of a panel."""
 
 from collections.abc import Iterator, Mapping
 
@@ -6,117 +6,86 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.codes import Found
-from fhir_srs.mapping.elements import (
-    IGNORED,
-    OBSERVATION,
-    Said,
-    event,
-    hints_of,
-    key,
-    observed,
-    refused,
-    status_of,
-    used,
-)
-from fhir_srs.mapping.facts import Draft, LinkHints, PatientFacts, Taken
-from fhir_srs.mapping.pain import Score, is_doubtful, read_score
+from fhir_srs.mapping.elements import OBSERVATION, Said, hints_of, key, status_of
+from fhir_srs.mapping.facts import Finding, LinkHints, PatientFacts, Reading
+from fhir_srs.mapping.pain import Score, Valued, is_doubtful, read_score
 from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.topics import topic
 
 # What an endpoint may want to know of a score.
 _FLAGS = frozenset({"status-preliminary", "scale-assumed"})
+_NOTHING = r4.CodeableConcept()
 
 
-def take_pain(
-    resource: r4.Observation, code: Found, said: Said, facts: PatientFacts, profile: Profile
-) -> Taken:
-    """What an Observation of pain gives; without a value of its own, what its components do."""
-    if code.meaning == "panel":
-        return _panel(resource, said, facts, profile)
-    if is_doubtful(resource.code or r4.CodeableConcept(), code) or _is_about_a_thing(resource):
-        return refused(resource, "code-meaning-doubtful", "code", profile)
+def read_pain(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
+    """The score of *resource*; without a value of its own, those of its components."""
+    if is_doubtful(resource.code or _NOTHING, code) or _is_about_a_thing(resource):
+        return Reading(use="refused", said=(("code-meaning-doubtful", "code"),))
     score = read_score(resource, code, profile)
-    if score.value is None:
-        inside = IGNORED if score.reason != "value-missing" else take_components(resource, facts, profile)
+    if score.value is not None:
+        finding, more = _scored(code, score, said)
+        return Reading(use="used", findings=(finding,), said=more)
+    if score.reason == "value-missing":
+        inside = read_components(resource, profile)
         if inside.use != "ignored":
             return inside
-        return refused(resource, score.reason or "value-missing", score.path, profile)
-    draft, more = _scored(resource, code, score, said, _hints(resource, facts), facts, profile)
-    return used(resource, [draft], more, profile)
+    return Reading(use="refused", said=((score.reason or "value-missing", score.path),))
 
 
-def take_components(
-    resource: r4.Observation, facts: PatientFacts, profile: Profile, hints: LinkHints | None = None
-) -> Taken:
-    """Pain in the components of whatever panel; an absent one is absent alone. *hints* may know the site."""
-    where = hints or _hints(resource, facts)
+def read_components(resource: r4.Observation, profile: Profile) -> Reading:
+    """Pain in the components of whatever panel; an absent one is absent alone."""
     found = list(_parts(resource, profile)) if resource.component else []
     if not found:
-        return IGNORED
+        return Reading(use="ignored")
     status = status_of(resource.status, OBSERVATION)
     if status == "status-not-usable":
-        return refused(resource, status, "status", profile)
-    drafts: list[Draft] = []
+        return Reading(use="refused", said=((status, "status"),))
+    findings: list[Finding] = []
     missing: list[tuple[str, str | None]] = []
-    said: Said = ((status, "status"),) if status else ()
     for place, component, code in found:
         score = read_score(component, code, profile)
         if score.value is None:
             missing.append((score.reason or "value-missing", f"component[{place}]"))
             continue
-        draft, more = _scored(resource, code, score, said, where, facts, profile)
-        drafts.append(draft)
+        finding, more = _scored(code, score, ((status, "status"),) if status else ())
+        findings.append(finding)
         missing += more
-    if not drafts:
-        return refused(resource, *missing[0], profile)
-    return used(resource, drafts, missing, profile)
+    if not findings:
+        return Reading(use="refused", said=(missing[0],))
+    return Reading(use="used", findings=tuple(findings), said=tuple(missing))
 
 
-def _parts(
-    resource: r4.Observation, profile: Profile
-) -> Iterator[tuple[int, r4.ObservationComponent, Found]]:
+def _parts(resource: r4.Observation, profile: Profile) -> Iterator[tuple[int, Valued, Found]]:
     """The components about pain, each with its place."""
     for place, component in enumerate(resource.component):
         about = topic(component.code, profile)
         if about is None or about.kind != "pain" or about.doubtful or about.found.meaning == "panel":
             continue
-        if not is_doubtful(component.code or r4.CodeableConcept(), about.found):
+        if not is_doubtful(component.code or _NOTHING, about.found):
             yield place, component, about.found
 
 
-def _scored(
-    resource: r4.Observation,
-    code: Found,
-    score: Score,
-    said: Said,
-    hints: LinkHints,
-    facts: PatientFacts,
-    profile: Profile,
-) -> tuple[Draft, Said]:
-    when = observed(resource, facts, profile)
-    more = (*said, *when.said, *((reason, score.path) for reason in score.said))
+def _scored(code: Found, score: Score, said: Said) -> tuple[Finding, Said]:
+    more = (*said, *((reason, score.path) for reason in score.said))
     flags = tuple(sorted({reason for reason, _ in more if reason in _FLAGS}))
-    made = event(
-        resource, "pain", when.on, facts, value=score.value, unit="{score}", code=code.token, flags=flags
-    )
-    return Draft(event=made, hints=hints), more
+    return Finding("pain", score.value, "{score}", code.token, flags), more
 
 
 def _is_about_a_thing(resource: r4.Observation) -> bool:
     return any((relative(one, "BodyStructure") or "").startswith("Device/") for one in resource.focus)
 
 
-def _panel(resource: r4.Observation, said: Said, facts: PatientFacts, profile: Profile) -> Taken:
+def read_panel(resource: r4.Observation, said: Said, facts: PatientFacts, profile: Profile) -> Reading:
     """LOINC 97339-6: its components, or its members, which are read as the Observations they are."""
-    inside = take_components(resource, facts, profile, _panel_hints(resource, facts))
+    inside = read_components(resource, profile)
     if inside.use != "ignored":
         return inside
     members = [relative(one, "Observation") for one in resource.has_member]
-    if not any(name in facts.resources for name in members):
-        reason = "reference-unresolved" if members else "value-missing"
-        return refused(resource, reason, "hasMember", profile)
-    return used(resource, (), said, profile)
+    if any(name in facts.resources or name in facts.noted for name in members):
+        return Reading(use="used", said=said)
+    reason = "reference-unresolved" if members else "value-missing"
+    return Reading(use="refused", said=((reason, "hasMember"),))
 
 
 def panels(resources: Mapping[str, r4.Resource], profile: Profile) -> Mapping[str, str]:
@@ -125,7 +94,7 @@ def panels(resources: Mapping[str, r4.Resource], profile: Profile) -> Mapping[st
     grouping = [
         (name, one)
         for name, one in resources.items()
-        if isinstance(one, r4.Observation) and one.has_member and _is_panel(one, profile)
+        if isinstance(one, r4.Observation) and one.has_member and is_panel(one, profile)
     ]
     for name, one in sorted(grouping, key=lambda pair: pair[0]):
         for member in one.has_member:
@@ -133,16 +102,23 @@ def panels(resources: Mapping[str, r4.Resource], profile: Profile) -> Mapping[st
     return found
 
 
-def _is_panel(resource: r4.Observation, profile: Profile) -> bool:
+def is_panel(resource: r4.Observation, profile: Profile) -> bool:
+    """Whether *resource* is a panel of pain and site that may be used."""
     about = topic(resource.code, profile)
     usable = status_of(resource.status, OBSERVATION) != "status-not-usable"
     return usable and about is not None and about.found.meaning == "panel"
 
 
-def _hints(resource: r4.Observation, facts: PatientFacts) -> LinkHints:
-    """Where the score belongs, as it says itself, else as its panel says."""
-    own = hints_of(resource)
-    panel = facts.resources.get(facts.panels.get(key(resource), "")) if facts.panels else None
+def whole_hints(resource: r4.Observation, facts: PatientFacts, profile: Profile) -> LinkHints:
+    """Where *resource* belongs: as itself or its answers say if it is a panel, else as its panel does."""
+    if is_panel(resource, profile):
+        return _panel_hints(resource, facts)
+    return member_hints(key(resource), hints_of(resource), facts)
+
+
+def member_hints(name: str, own: LinkHints, facts: PatientFacts) -> LinkHints:
+    """Where the Observation *name* belongs, as its *own* hints say, else as its panel says."""
+    panel = facts.resources.get(facts.panels.get(name, "")) if facts.panels else None
     if not isinstance(panel, r4.Observation):
         return own
     other = _panel_hints(panel, facts)

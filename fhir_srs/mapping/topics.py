@@ -76,32 +76,26 @@ def _scale(meaning: str) -> str:
     return "nrs" if meaning == "nrs-if-text-says-pain" else meaning
 
 
-def concerns(resource: r4.Observation, profile: Profile) -> bool:
-    """Whether *resource* or a component of it has a topic, or should have had one."""
-    if topic(resource.code, profile) is not None:
-        return True
-    if resource.component and any(topic(one.code, profile) for one in resource.component):
-        return True
-    return unrecognised(resource, profile) is not None
+def claimed(meta: r4.Meta | None) -> bool:
+    """Whether an Observation with *meta* claims a FHIR profile that is about a topic of ours."""
+    return meta is not None and any(one.partition("|")[0] in _PROFILES for one in meta.profile)
 
 
-def unrecognised(resource: r4.Observation, profile: Profile) -> str | None:
+def unrecognised(code: r4.CodeableConcept | None, meta: r4.Meta | None, profile: Profile) -> str | None:
     """
-    Why *resource*, which has no topic, should have had one; None for another kind of data.
+    Why an Observation of *code*, which has no topic, should have had one; None for another kind of data.
 
     Relevant by its FHIR profile, or by a code of ours under a system that is none: unknown, or with the
     code glued to it (section 7: not that code).
     """
-    code = resource.code
     if code is None or not (code.coding or code.text):
         return "code-missing"
-    profiles = resource.meta.profile if resource.meta else ()
-    ours = any(one.partition("|")[0] in _PROFILES for one in profiles)
-    return "code-not-recognised" if ours or _is_astray(code, profile.codes) else None
+    return "code-not-recognised" if claimed(meta) or is_astray(code, profile.codes) else None
 
 
 @lru_cache(maxsize=4096)
-def _is_astray(concept: r4.CodeableConcept, codes: Codes) -> bool:
+def is_astray(concept: r4.CodeableConcept, codes: Codes) -> bool:
+    """Whether *concept* has a code of ours under a system that is none."""
     return any(
         kind in KINDS
         for one in concept.coding
