@@ -17,7 +17,7 @@ from fhir_srs.mapping.lesions import lesion_order, with_number
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.reading import BROKEN, Mended, Other, Unreadable, glance, read
+from fhir_srs.mapping.reading import BROKEN, Mended, Other, Unreadable, as_bytes, entries, glance, read
 from fhir_srs.mapping.reduction import Reducer
 from fhir_srs.model import Event, Issue, Lesion, Mapped, ResourceCounts
 
@@ -50,45 +50,53 @@ class _Gathered:
         self.issues: list[Issue] = []
         self.counts: Counter[str] = Counter()
 
-    def add(self, found: r4.Known | Other | Unreadable | Mended) -> None:
-        """Take one resource, or enter why not."""
-        if isinstance(found, Other):
-            self.counts["ignored"] += 1
-        elif isinstance(found, Unreadable):
-            self.refuse(_reference(found.type, found.id), "resource-unreadable", found.path)
-        elif isinstance(found, Mended):
-            self._add_mended(found)
-        else:
-            self.add_known(found)
-
-    def add_known(self, found: r4.Known) -> None:
-        """Take one resource of a type that we read, unless we wrote it."""
-        if isinstance(found, r4.Observation):
-            self._add_observation(found, self.reducer.reduce_whole(found))
-        else:
-            self._enter(f"{found.__class__.__name__}/{found.id}", found, found)
-
-    def add_raw(self, found: r4.RawObservation, line: bytes) -> None:
-        """Take one Observation, not yet decoded further than *found*, unless we wrote it."""
-        try:
-            reduced = self.reducer.reduce(found, line)
-        except BROKEN:
-            for each in read(line):
+    def add(self, body: bytes) -> None:
+        """Take the one resource, or each resource of the Bundle, in the JSON *body*."""
+        found = glance(body)
+        if isinstance(found, r4.RawObservation) and found.id:
+            self._add_raw(found, body)
+        elif isinstance(found, r4.Bundle):
+            for each in entries(body, found):
                 self.add(each)
+        elif isinstance(found, r4.Resource) and found.id:
+            self._enter(f"{found.__class__.__name__}/{found.id}", found, found)
         else:
-            self._add_observation(found, reduced)
+            self._add_carefully(body)
 
-    def _add_observation(
-        self, found: r4.Observation | r4.RawObservation, reduced: Noted | r4.Observation | None
-    ) -> None:
-        if found.identifier and _is_ours(found, self.profile):
-            self.counts["ignored"] += 1
+    def _add_raw(self, found: r4.RawObservation, body: bytes) -> None:
+        """Take one Observation, not yet decoded further than *found*."""
+        try:
+            reduced = self.reducer.reduce(found, body)
+        except BROKEN:
+            self._add_carefully(body)
         else:
             self._enter(f"Observation/{found.id}", found, reduced)
 
+    def _add_carefully(self, body: bytes) -> None:
+        """Take what did not decode at once without what is wrong in it, or enter why not."""
+        for found in read(body):
+            if isinstance(found, Other):
+                self.counts["ignored"] += 1
+            elif isinstance(found, Unreadable):
+                self.refuse(_reference(found.type, found.id), "resource-unreadable", found.path)
+            elif isinstance(found, Mended):
+                self._add_mended(found.resource, found.paths)
+            else:
+                self._add_mended(found, ())
+
+    def _add_mended(self, found: r4.Known, lost: Sequence[str]) -> None:
+        """Take *found*, which has *lost* elements; of another kind of data nobody misses them."""
+        kept = self.reducer.reduce_whole(found) if isinstance(found, r4.Observation) else found
+        key = f"{found.__class__.__name__}/{found.id}"
+        for path in lost if kept is not None else ():
+            self.issues.append(self.profile.issue("resource-unreadable", key, path, used=True))
+        self._enter(key, found, kept)
+
     def _enter(self, key: str, found: r4.Known | r4.RawObservation, kept: _Kept | None) -> None:
-        """Keep what is *kept* of *found*, which None says is another kind of data."""
-        if key in self.resources or key in self.passed_by:
+        """Keep what is *kept* of *found*, which None says is another kind of data, unless we wrote it."""
+        if found.identifier and _is_ours(found, self.profile):
+            self.counts["ignored"] += 1
+        elif key in self.resources or key in self.passed_by:
             self._choose(key, found, kept)
         elif kept is None:
             self.passed_by[key] = found.meta
@@ -109,12 +117,6 @@ class _Gathered:
         """Enter one resource as refused."""
         self.counts["refused"] += 1
         self.issues.append(self.profile.issue(reason, key, path, used=False))
-
-    def _add_mended(self, found: Mended) -> None:
-        key = _reference(type(found.resource).__name__, found.resource.id)
-        for path in found.paths:
-            self.issues.append(self.profile.issue("resource-unreadable", key, path, used=True))
-        self.add_known(found.resource)
 
 
 def _reference(kind: str | None, identity: str | None) -> str | None:
@@ -145,8 +147,10 @@ def _instant(text: str | None) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _is_ours(resource: r4.Observation | r4.RawObservation, profile: Profile) -> bool:
+def _is_ours(resource: r4.Known | r4.RawObservation, profile: Profile) -> bool:
     """Whether *resource* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
+    if not isinstance(resource, (r4.Observation, r4.RawObservation)):
+        return False
     systems = {one.system or "" for one in resource.identifier}
     ours = (resource.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
     return ours or not systems.isdisjoint(profile.result_systems)
@@ -155,14 +159,7 @@ def _is_ours(resource: r4.Observation | r4.RawObservation, profile: Profile) -> 
 def _gather(resources: Iterable[Any], profile: Profile) -> _Gathered:
     gathered = _Gathered(profile)
     for item in [resources] if isinstance(resources, (bytes, str, Mapping)) else resources:
-        found = glance(item) if isinstance(item, bytes) else None
-        if isinstance(found, r4.RawObservation) and isinstance(item, bytes) and found.id:
-            gathered.add_raw(found, item)
-        elif isinstance(found, r4.Resource) and found.id:
-            gathered.add_known(found)
-        else:
-            for each in read(item):
-                gathered.add(each)
+        gathered.add(item if item.__class__ is bytes else as_bytes(item))
     return gathered
 
 

@@ -80,18 +80,12 @@ class _Head(msgspec.Struct, frozen=True, rename="camel"):
 Read: TypeAlias = r4.Known | Other | Unreadable | Mended
 
 
-def read(item: object) -> Iterator[Read]:
-    """All resources in *item*: itself, or the entries of a Bundle. Anything else is one `Unreadable`."""
-    if isinstance(item, bytes):
-        return read_bytes(item)
-    return read_bytes(_as_bytes(item))
-
-
-def read_bytes(body: bytes) -> Iterator[Read]:
-    """All resources in the JSON *body*."""
+def read(body: bytes) -> Iterator[Read]:
+    """All resources in the JSON *body*: itself, or the entries of a Bundle. Anything else is `Unreadable`."""
     found = parse(body)
     if isinstance(found, r4.Bundle):
-        yield from _entries(body, found)
+        for each in entries(body, found):
+            yield from read(each)
     elif isinstance(found, (Other, Unreadable, Mended)) or found.id:
         yield found
     else:
@@ -114,8 +108,8 @@ def glance(body: bytes) -> _Glanced | None:
         return None
 
 
-def _as_bytes(item: object) -> bytes:
-    """JSON of *item*; empty, hence unreadable, for what has none."""
+def as_bytes(item: object) -> bytes:
+    """JSON of *item*: text, a dict or a fhir.resources model; empty, hence unreadable, for what has none."""
     try:
         if isinstance(item, str):
             return item.encode()
@@ -130,26 +124,25 @@ def _as_bytes(item: object) -> bytes:
         return b""
 
 
-def _entries(body: bytes, bundle: r4.Bundle) -> Iterator[Read]:
-    """The resources of *bundle*; references to an entry's `urn:uuid:` become `Type/id` first."""
+def entries(body: bytes, bundle: r4.Bundle) -> Iterator[bytes]:
+    """The JSON of each resource of *bundle*; references to an entry's `urn:uuid:` become `Type/id` first."""
     names = _names(bundle)
     if names:
         renamed = parse(_renamed(body, names))
         bundle = renamed if isinstance(renamed, r4.Bundle) else bundle
     for entry in bundle.entry:
         if entry.resource != r4.NO_RAW:
-            yield from _entry(entry)
+            yield _named(entry)
 
 
-def _entry(entry: r4.BundleEntry) -> Iterator[Read]:
+def _named(entry: r4.BundleEntry) -> bytes:
     """The resource of *entry*; one without an id is named by the uuid of its fullUrl."""
     body = bytes(entry.resource)
-    found = list(read_bytes(body))
     uuid = (entry.full_url or "").removeprefix("urn:uuid:")
-    if len(found) == 1 and isinstance(found[0], Unreadable) and found[0].path == "id" and uuid:
-        yield from read_bytes(body.rstrip()[:-1] + b',"id":' + _ENCODER.encode(uuid.rsplit("/")[-1]) + b"}")
-    else:
-        yield from found
+    head = _head(body) if uuid else None
+    if head is None or head.id is not None or not body.rstrip().endswith(b"}"):
+        return body
+    return body.rstrip()[:-1] + b',"id":' + _ENCODER.encode(uuid.rsplit("/")[-1]) + b"}"
 
 
 def _names(bundle: r4.Bundle) -> dict[str, str]:
