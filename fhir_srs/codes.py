@@ -20,7 +20,7 @@ TG263 = "http://hl7.org/fhir/us/mcode/CodeSystem/tg263-cs"
 DICOM_UID = "urn:dicom:uid"
 
 Pair: TypeAlias = tuple[str, str]
-_NOWHERE: Mapping[str, str] = {}
+
 
 
 class CodingLike(Protocol):
@@ -60,20 +60,26 @@ class Found(NamedTuple):
         return "|".join(self.code)
 
 
+_NOWHERE: Mapping[str, Found] = {}
+
+
 class Codes(msgspec.Struct, frozen=True, eq=False):
-    """All sets by name, and *aliases*: misspelt system -> system. Hashed by identity, as a key of caches."""
+    """All sets by name, and *aliases*: misspelt system -> system. Hashed by identity, as a key of caches.
+
+    *index* has each code with what it is found as in every set that has it.
+    """
 
     sets: Mapping[str, Mapping[Pair, str]] = {}
     aliases: Mapping[str, str] = {}
-    index: Mapping[Pair, Mapping[str, str]] = {}
+    index: Mapping[tuple[str | None, str | None], Mapping[str, Found]] = {}
 
     @classmethod
     def of(cls, sets: Mapping[str, Mapping[Pair, str]], aliases: Mapping[str, str]) -> "Codes":
         """The *sets*, and an index of them by code: most codes of a hospital are in none."""
-        index: dict[Pair, dict[str, str]] = {}
+        index: dict[tuple[str | None, str | None], dict[str, Found]] = {}
         for name, pairs in sets.items():
             for pair, meaning in pairs.items():
-                index.setdefault(pair, {})[name] = meaning
+                index.setdefault(pair, {})[name] = Found(pair, meaning, misspelt=False)
         return cls(sets, aliases, index)
 
     def among(self, name: str) -> Mapping[Pair, str]:
@@ -99,22 +105,24 @@ class Codes(msgspec.Struct, frozen=True, eq=False):
 
     def find_coding(self, name: str, coding: CodingLike) -> Found | None:
         """*coding* itself, if it is in the set *name*."""
-        pair, meanings, misspelt = self.meanings(coding)
-        meaning = meanings.get(name)
-        return None if meaning is None else Found(pair, meaning, misspelt)
+        found = self.index.get((coding.system, coding.code))
+        return found.get(name) if found is not None else self._respelt(coding).get(name)
 
-    def meanings(self, coding: CodingLike) -> tuple[Pair, Mapping[str, str], bool]:
-        """The canonical (system, code) of *coding*, its meaning in each set with it, and whether misspelt."""
-        pair = (coding.system or "", coding.code or "")
-        meanings = self.index.get(pair)
-        if meanings is not None:
-            return pair, meanings, False
-        right = self.aliases.get(pair[0])
+    def found(self, coding: CodingLike) -> Mapping[str, Found]:
+        """*coding* as it is found in each set that has it."""
+        return self.index.get((coding.system, coding.code)) or self._respelt(coding)
+
+    def _respelt(self, coding: CodingLike) -> Mapping[str, Found]:
+        """As `found`, the system spelt as it should be."""
+        right = self.aliases.get(coding.system or "")
         if right is None:
-            return pair, _NOWHERE, False
-        return (right, pair[1]), self.index.get((right, pair[1]), _NOWHERE), True
+            return _NOWHERE
+        return {
+            name: found._replace(misspelt=True)
+            for name, found in self.index.get((right, coding.code), _NOWHERE).items()
+        }
 
     def in_any(self, names: Collection[str], concept: ConceptLike | None) -> frozenset[str]:
         """Those of the sets *names* that have a coding of *concept*."""
         codings = concept.coding if concept is not None else ()
-        return frozenset(name for one in codings for name in self.meanings(one)[1] if name in names)
+        return frozenset(name for one in codings for name in self.found(one) if name in names)

@@ -36,6 +36,10 @@ class CodeableConcept(Element, frozen=True):
     text: str | None = None
     extension: tuple["Extension", ...] = ()
 
+    def __hash__(self) -> int:
+        """Without extensions, which may hold numbers as Raw, and these have no hash."""
+        return hash((self.coding, self.text))
+
 
 class Identifier(Element, frozen=True):
     use: str | None = None

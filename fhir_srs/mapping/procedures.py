@@ -160,9 +160,8 @@ def phase_fractions(course: Course) -> Fractions:
 
 def _code_reasons(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Iterator[tuple[str, str]]:
     codings = procedure.code.coding if procedure.code else ()
-    looked_up = [profile.codes.meanings(one) for one in codings]
-    found = [misspelt for _, meanings, misspelt in looked_up if not _SETS.isdisjoint(meanings)]
-    if any(found):
+    found = [one for coding in codings for name, one in profile.codes.found(coding).items() if name in _SETS]
+    if any(one.misspelt for one in found):
         yield "code-system-misspelt", "code"
     if kind == "surgical" and not found and not _german(procedure, profile):
         yield "code-text-only", "code"

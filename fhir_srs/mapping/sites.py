@@ -201,8 +201,8 @@ def _concept(concept: ConceptLike, codes: Codes) -> _Coded:
 
 def _place(coding: CodingLike, codes: Codes) -> tuple[str, str, bool]:
     """The set of places that *coding* is in, its meaning there, and whether its system was misspelt."""
-    _, meanings, misspelt = codes.meanings(coding)
-    for kind in _PLACES if meanings else ():
-        if kind in meanings:
-            return kind, meanings[kind], misspelt
+    found = codes.found(coding)
+    for kind in _PLACES if found else ():
+        if kind in found:
+            return kind, found[kind].meaning, found[kind].misspelt
     return "", "", False

@@ -45,17 +45,15 @@ def topic(concept: r4.CodeableConcept | None, profile: Profile) -> Topic | None:
 @lru_cache(maxsize=4096)
 def _topic(concept: r4.CodeableConcept, codes: Codes, rules: tuple[TextRule, ...]) -> Topic | None:
     """As `topic`; a hospital says few different things, each very often."""
-    index, aliases = codes.index, codes.aliases
-    known = [one for one in concept.coding if (one.system, one.code) in index or one.system in aliases]
-    found = [topic for one in known for topic in _topics(one, codes)] if known else ()
+    found = [topic for one in concept.coding for topic in _topics(one, codes)]
     if found:
         return _together(found) if len(found) > 1 or found[0].found.misspelt else found[0]
     return next(_by_text(concept, rules), None)
 
 
 def _topics(coding: r4.Coding, codes: Codes) -> Iterator[Topic]:
-    pair, meanings, misspelt = codes.meanings(coding)
-    return (Topic(kind, Found(pair, meanings[kind], misspelt)) for kind in KINDS if kind in meanings)
+    found = codes.found(coding)
+    return (Topic(kind, found[kind]) for kind in KINDS if kind in found)
 
 
 def _by_text(concept: r4.CodeableConcept, rules: Iterable[TextRule]) -> Iterator[Topic]:
