@@ -5,6 +5,7 @@ day and place, is read once and looked up afterwards by its JSON. What is not th
 so that the look-up never changes a result.
 """
 
+from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -23,6 +24,16 @@ _DEVICE = b"Device/"
 _EXTENDED = frozenset({"disease-status"})
 
 _Read = TypeVar("_Read")
+
+
+class _Other(Enum):
+    """Codes without a topic: of another kind of data, or gone astray on the way."""
+
+    OTHER = "other"
+    ASTRAY = "astray"
+
+
+_OTHER, _ASTRAY = _Other.OTHER, _Other.ASTRAY
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -53,12 +64,11 @@ class Reducer:
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
-        self._topics: _Memory[Topic | None] = _Memory()
+        self._codes: _Memory[Topic | _Other] = _Memory()
         self._readings: _Memory[Reading] = _Memory()
         self._subjects: _Memory[r4.Reference | None] = _Memory()
         self._hints: _Memory[LinkHints] = _Memory()
-        self._astray: _Memory[bool] = _Memory()
-        self._claimed: _Memory[bool] = _Memory({(): False})
+        self._claims: _Memory[bool] = _Memory()
 
     def reduce(self, found: r4.RawObservation, line: bytes) -> Noted | r4.Observation | None:
         """
@@ -67,8 +77,11 @@ class Reducer:
         *line* is what *found* was decoded from. MsgspecError if what matters is not what FHIR says.
         """
         code = bytes(found.code)
-        about = self._topic(code)
-        if about is None and not self._concerns(found, code):
+        known = self._codes.get(code) or self._about(code)
+        if known is _OTHER and found.component is r4.NO_RAW and not self._claimed(found.meta):
+            return None
+        about = known if isinstance(known, Topic) else None
+        if about is None and not self._concerns(found, known):
             return None
         if found.has_member is not r4.NO_RAW or _is_of_panel(about):
             return _WHOLE.decode(line)
@@ -93,24 +106,28 @@ class Reducer:
             return found
         return noted(found, read_observation(found, self._profile), hints_of(found))
 
-    def _topic(self, code: bytes) -> Topic | None:
-        if code in self._topics:
-            return self._topics[code]
-        return self._topics.keep(code, topic(_concept(code), self._profile))
+    def _about(self, code: bytes) -> Topic | _Other:
+        """What the JSON *code* says: its topic, or whether it should have had one."""
+        concept = _CODE.decode(code) if code else None
+        about = topic(concept, self._profile)
+        if about is None:
+            reason = unrecognised(concept, None, self._profile)
+            return self._codes.keep(code, _OTHER if reason is None else _ASTRAY)
+        return self._codes.keep(code, about)
 
-    def _concerns(self, found: r4.RawObservation, code: bytes) -> bool:
-        """Whether *found*, whose *code* is no topic, has a component that is one, or should have had one."""
-        profiles = found.meta.profile if found.meta else ()
-        claims = self._claimed.get(profiles)
-        if claims is None:
-            claims = self._claimed.keep(profiles, claimed(found.meta))
-        astray = self._astray.get(code)
-        if astray is None:
-            astray = self._astray.keep(code, unrecognised(_concept(code), None, self._profile) is not None)
-        if claims or astray:
+    def _claimed(self, meta: r4.Meta | None) -> bool:
+        profiles = meta.profile if meta else ()
+        if profiles in self._claims:
+            return self._claims[profiles]
+        return self._claims.keep(profiles, claimed(meta))
+
+    def _concerns(self, found: r4.RawObservation, known: Topic | _Other) -> bool:
+        """Whether *found*, whose code is no topic, should have had one, or has a component with one."""
+        if known is _ASTRAY or self._claimed(found.meta):
             return True
         return found.component is not r4.NO_RAW and any(
-            self._topic(bytes(one.code)) for one in _PARTS.decode(found.component)
+            isinstance(self._codes.get(bytes(one.code)) or self._about(bytes(one.code)), Topic)
+            for one in _PARTS.decode(found.component)
         )
 
     def _reading(self, found: r4.RawObservation, code: bytes, about: Topic | None, line: bytes) -> Reading:
@@ -148,9 +165,6 @@ def _said(found: r4.RawObservation, code: bytes, about: Topic) -> tuple[object, 
         bytes(found.value_integer),
         bytes(found.value_quantity),
         bytes(found.value_codeable_concept),
-        bytes(found.value_string),
-        bytes(found.component),
-        bytes(found.data_absent_reason),
         _rest(found),
         bytes(found.extension) if about.kind in _EXTENDED else b"",
         found.focus is not r4.NO_RAW and _DEVICE in bytes(found.focus),
@@ -159,28 +173,31 @@ def _said(found: r4.RawObservation, code: bytes, about: Topic) -> tuple[object, 
 
 def _rest(found: r4.RawObservation) -> tuple[object, ...]:
     """As `_said`, the elements that are mostly absent."""
-    rest = (
-        found.value_boolean,
-        found.value_range,
-        found.value_ratio,
-        found.value_period,
-        found.modifier_extension,
-    )
     dated = found.value_date_time is not None
-    if all(one is r4.NO_RAW for one in rest):
-        return _ABSENT_DATED if dated else ()
-    return (dated, *map(bytes, rest))
+    if (
+        found.value_string is found.component is found.data_absent_reason is found.value_boolean is r4.NO_RAW
+        and found.value_range is found.value_ratio is found.value_period is r4.NO_RAW
+        and found.modifier_extension is r4.NO_RAW
+    ):
+        return _DATED if dated else ()
+    return (
+        dated,
+        bytes(found.value_string),
+        bytes(found.component),
+        bytes(found.data_absent_reason),
+        bytes(found.value_boolean),
+        bytes(found.value_range),
+        bytes(found.value_ratio),
+        bytes(found.value_period),
+        bytes(found.modifier_extension),
+    )
 
 
-_ABSENT_DATED = (True,)
+_DATED = (True,)
 
 
 def _is_of_panel(about: Topic | None) -> bool:
     return about is not None and (about.kind == "site-question" or about.found.meaning == "panel")
-
-
-def _concept(code: bytes) -> r4.CodeableConcept | None:
-    return _CODE.decode(code) if code else None
 
 
 def _concerns(found: r4.Observation, profile: Profile) -> bool:
