@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 dev: $(STAMP) ## the environment from the lock file, and the commit hook
-	@if [ -d .git ]; then printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit; fi
+	@if [ -d .git ]; then mkdir -p .git/hooks && printf '#!/bin/sh\nexec make check\n' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit; fi
 
 demo: $(STAMP) ## the main job on the embedded server: sync twice, print the table
 	@$(BIN)/fhir-srs demo
