@@ -1,7 +1,7 @@
 """What the rooms of fhir-srs hand to each other: frozen values, no behaviour beyond reading them.
 
 `Patient`, `Event` and `Lesion` come out of mapping; `Response` and `TimeToEvent` out of endpoints;
-`Estimate` out of survival and estimates. `Issue` is how bad data are reported: never a value in it.
+`Estimate`, `TestResult` and `Fit` out of survival and estimates. `Issue` is how bad data are reported: never a value in it.
 Words: GLOSSARY.md. Keys of the files: design.md section 4.2.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -243,6 +243,52 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     denominator: int | None = None
 
 
+class TestResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A chi-square test: *statistic* on *df* degrees of freedom and its p-value (design.md 4.1).
+
+    All three are None where the test is not estimable; *reason* says why. *method* names the test, the
+    tie rule and whether patients are clustered in it.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest would take the name for one of its own
+
+    name: str = ""
+    statistic: float | None = None
+    df: int | None = None
+    p: float | None = None
+    n: int = 0
+    clusters: int | None = None
+    events: int | None = None
+    method: str = ""
+    status: EstimateStatus = "estimated"
+    reason: str | None = None
+
+
+class Fit(msgspec.Struct, frozen=True, kw_only=True):
+    """A regression on the log hazard scale, one entry for each of *names* in every tuple (design.md 4.1).
+
+    *std_error*, *low*, *high* and *p* are by the sandwich over patients; *model_error* takes rows as
+    independent. What does not exist is None, with a *reason*. *flags* are warnings, such as `few-events`.
+    """
+
+    names: tuple[str, ...]
+    coef: tuple[float | None, ...] = ()
+    std_error: tuple[float | None, ...] = ()
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+    p: tuple[float | None, ...] = ()
+    model_error: tuple[float | None, ...] = ()
+    level: float = 0.95
+    n: int = 0
+    clusters: int | None = None
+    events: int | None = None
+    loglik: float | None = None
+    method: str = ""
+    flags: tuple[str, ...] = ()
+    status: EstimateStatus = "estimated"
+    reason: str | None = None
+
+
 def content_id(*parts: object) -> str:
     """40 lower-case base32 characters that stand for *parts* alone (`decisions.md` 1 and 2).
 
@@ -288,6 +334,7 @@ __all__ = [
     "Event",
     "EventKind",
     "Evidence",
+    "Fit",
     "Grain",
     "Issue",
     "Lesion",
@@ -300,6 +347,7 @@ __all__ = [
     "Severity",
     "Status",
     "Technique",
+    "TestResult",
     "TimeToEvent",
     "content_id",
     "event_row",
