@@ -31,14 +31,20 @@ class Coding(Element, frozen=True):
     display: str | None = None
 
 
+class ConceptExtension(Element, frozen=True):
+    """An extension as it stands inside a code: what codes and references say, which have a hash."""
+
+    url: str | None = None
+    extension: tuple["ConceptExtension", ...] = ()
+    value_coding: Coding | None = None
+    value_codeable_concept: "CodeableConcept | None" = None
+    value_reference: "Reference | None" = None
+
+
 class CodeableConcept(Element, frozen=True):
     coding: tuple[Coding, ...] = ()
     text: str | None = None
-    extension: tuple["Extension", ...] = ()
-
-    def __hash__(self) -> int:
-        """Without extensions, which may hold numbers as Raw, and these have no hash."""
-        return hash((self.coding, self.text))
+    extension: tuple[ConceptExtension, ...] = ()
 
 
 class Identifier(Element, frozen=True):
@@ -78,8 +84,9 @@ class Period(Element, frozen=True):
     end: str | None = None
 
 
-class Extension(Element, frozen=True):
-    url: str | None = None
+class Extension(ConceptExtension, frozen=True):
+    """An extension with all that we read of one; numbers are Raw, which has no hash."""
+
     extension: tuple["Extension", ...] = ()
     value_boolean: bool | None = None
     value_integer: Number | None = None
@@ -90,10 +97,7 @@ class Extension(Element, frozen=True):
     value_code: str | None = None
     value_date_time: str | None = None
     value_date: str | None = None
-    value_coding: Coding | None = None
-    value_codeable_concept: CodeableConcept | None = None
     value_quantity: Quantity | None = None
-    value_reference: Reference | None = None
     value_period: Period | None = None
 
 

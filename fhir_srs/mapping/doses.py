@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from fhir_srs import r4
@@ -39,7 +40,7 @@ def read_dose(quantity: r4.Quantity | None, fractions: int | None) -> Dose:
         return Dose(None, ("dose-missing",))
     if quantity.comparator is not None:
         return Dose(None, ("value-not-usable",))
-    unit, reasons = _unit(quantity)
+    unit, reasons = _unit(quantity.system, quantity.code, quantity.unit)
     if unit == "":
         return _without_unit(value, fractions)
     if unit is None:
@@ -47,13 +48,14 @@ def read_dose(quantity: r4.Quantity | None, fractions: int | None) -> Dose:
     return _in_gray(value, unit, reasons)
 
 
-def _unit(quantity: r4.Quantity) -> tuple[str | None, tuple[str, ...]]:
+@lru_cache(maxsize=1024)
+def _unit(system: str | None, code: str | None, unit: str | None) -> tuple[str | None, tuple[str, ...]]:
     """Gy or cGy, "" where no unit is given, None for any other; and how it was found."""
-    if any(_WEIGHTED.search(text) for text in (quantity.unit, quantity.code) if text and text != "cGy"):
+    if any(_WEIGHTED.search(text) for text in (unit, code) if text and text != "cGy"):
         return None, ()
-    if quantity.code in ("Gy", "cGy") and quantity.system in (UCUM, None):
-        return quantity.code, () if quantity.system else ("dose-unit-uncoded",)
-    written = quantity.code or quantity.unit
+    if code in ("Gy", "cGy") and system in (UCUM, None):
+        return code, () if system else ("dose-unit-uncoded",)
+    written = code or unit
     if not written:
         return "", ()
     return _SPELLINGS.get(written.strip().lower()), ("dose-unit-uncoded",)
@@ -96,21 +98,21 @@ class Fractions(NamedTuple):
 
 def read_fractions(extension: r4.Extension | None) -> Fractions:
     """The number of fractions in *extension*; None without a reason where none is stated."""
-    if extension is None:
-        return Fractions(None)
-    value = next(
-        (
-            one
-            for one in (extension.value_unsigned_int, extension.value_positive_int, extension.value_integer)
-            if one is not None
-        ),
-        None,
-    )
+    value = _count(extension) if extension is not None else None
     if value is None:
-        return Fractions(None)
+        return _UNSTATED
     number = r4.whole(value)
-    return (
-        Fractions(number)
-        if number is not None and number >= 0
-        else Fractions(None, ("fractions-not-integer",))
-    )
+    if number is None or number < 0:
+        return Fractions(None, ("fractions-not-integer",))
+    return Fractions(number)
+
+
+_UNSTATED = Fractions(None)
+
+
+def _count(extension: r4.Extension) -> r4.Number | None:
+    if extension.value_unsigned_int is not None:
+        return extension.value_unsigned_int
+    if extension.value_positive_int is not None:
+        return extension.value_positive_int
+    return extension.value_integer

@@ -100,7 +100,9 @@ def _hints_of_observation(resource: r4.Observation) -> LinkHints:
     site, outside = resource.body_site, resource.extension
     if not (site or outside or resource.focus or resource.part_of):
         return NOWHERE
-    around = (*outside, *site.extension) if site and site.extension else outside
+    around: tuple[r4.ConceptExtension, ...] = (
+        (*outside, *site.extension) if site and site.extension else outside
+    )
     return LinkHints(
         focus=resource.focus,
         volumes=_references(outside, _VOLUME) if outside else (),
@@ -113,7 +115,7 @@ def _hints_of_observation(resource: r4.Observation) -> LinkHints:
 NOWHERE = LinkHints()
 
 
-def _references(among: tuple[r4.Extension, ...], urls: tuple[str, ...]) -> tuple[r4.Reference, ...]:
+def _references(among: tuple[r4.ConceptExtension, ...], urls: tuple[str, ...]) -> tuple[r4.Reference, ...]:
     return tuple(one.value_reference for one in among if one.url in urls and one.value_reference)
 
 

@@ -8,7 +8,7 @@ data. Linking to lesions comes later, from the `LinkHints`, once the patient's l
 
 from collections.abc import Container, Mapping
 from decimal import Decimal
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import msgspec
 
@@ -132,15 +132,26 @@ class Drug(msgspec.Struct, frozen=True, kw_only=True):
     form: str | None = None
 
 
+class Recorded(NamedTuple):
+    """The drug of a medication record, None if unknown; its first day, what is said of it, its last day."""
+
+    drug: Drug | None
+    on: PartialDate | None
+    said: tuple[tuple[str, str | None], ...]
+    end: PartialDate | None
+
+
 class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     """One patient's drugs in time, which a single record cannot know.
 
+    *records*: each record that counts, by `Type/id`.
     *starts*: first days, in order, of the records of one evidence level, ingredient, and whether as needed.
     *given*: OMED of all administrations of an ingredient on a day, None if unknown.
     """
 
     starts: Mapping[tuple[str, str, bool], tuple[PartialDate, ...]] = {}
     given: Mapping[tuple[str, PartialDate], Decimal | None] = {}
+    records: Mapping[str, Recorded] = {}
 
 
 _AnyResource = TypeVar("_AnyResource", bound=r4.Resource)

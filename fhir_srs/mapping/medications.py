@@ -16,19 +16,20 @@ from fhir_srs import r4
 from fhir_srs.dates import PartialDate
 from fhir_srs.mapping.dosage import Amount, Content, are_steps, daily, given, is_as_needed
 from fhir_srs.mapping.drugs import ingredients, read_drug
-from fhir_srs.mapping.elements import MEDICATION, Said, refused, status_of, used
-from fhir_srs.mapping.facts import Calendar, Draft, Drug, PatientFacts, Taken
+from fhir_srs.mapping.elements import MEDICATION, Said, key, refused, status_of, used
+from fhir_srs.mapping.facts import Calendar, Draft, Drug, PatientFacts, Recorded, Taken
 from fhir_srs.mapping.patients import relative, source
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.spells import Record, Spell, at, dosages, read_spell
+from fhir_srs.mapping.spells import Record, at, dosages, read_spell
 from fhir_srs.model import Event, Evidence
 
-EVIDENCE: Mapping[type, Evidence] = {
+EVIDENCE: Mapping[type[Record], Evidence] = {
     r4.MedicationRequest: "order",
     r4.MedicationDispense: "dispense",
     r4.MedicationStatement: "statement",
     r4.MedicationAdministration: "administration",
 }
+_RECORDS = tuple(EVIDENCE)
 # A patch lasts 72 hours: the day it is put on and two more.
 _PATCH_DAYS = 3
 
@@ -49,35 +50,37 @@ def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> 
     if barred:
         return refused(resource, *barred, profile)
     status = status_of(resource.status, MEDICATION[type(resource).__name__])
-    spell = read_spell(resource, facts, profile)
-    said: Said = (*spell.start.said, (status, "status")) if status else spell.start.said
-    drug = _drug(resource, facts, profile)
+    told = facts.calendar.records[key(resource)]
+    said: Said = (*told.said, (status, "status")) if status else told.said
+    drug = told.drug
     if drug is None or not drug.ingredients:
-        unknown = _event(resource, None, spell, Dose(None), facts, profile)
+        unknown = _event(resource, None, told, Dose(None), facts, profile)
         return used(
             resource, [Draft(event=unknown)], (*said, ("drug-not-recognised", "medication[x]")), profile
         )
     drafts: list[Draft] = []
     for place, ingredient in enumerate(drug.ingredients):
         dose = _dose(resource, drug, place, profile)
-        drafts.append(Draft(event=_event(resource, ingredient, spell, dose, facts, profile)))
+        drafts.append(Draft(event=_event(resource, ingredient, told, dose, facts, profile)))
         said = (*said, *dose.said)
     return used(resource, drafts, said, profile)
 
 
 def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
-    """When each drug's records begin, and what was administered each day: what one record cannot know."""
+    """The drug and the spell of each record; when each drug's begin, and what was administered each day."""
     starts: dict[tuple[str, str, bool], set[PartialDate]] = {}
     doses: dict[tuple[str, PartialDate], list[Decimal | None]] = {}
-    for record in facts.resources.values():
-        if not isinstance(record, r4.MedicationResource) or _barred(record):  # type: ignore[arg-type]
+    records: dict[str, Recorded] = {}
+    for name, record in facts.resources.items():
+        if not isinstance(record, _RECORDS) or _barred(record):
             continue
-        drug = _drug(record, facts, profile)  # type: ignore[arg-type]
-        start = read_spell(record, facts, profile).start.on if drug else None  # type: ignore[arg-type]
+        spell, drug = read_spell(record, facts, profile), _drug(record, facts, profile)
+        start = spell.start.on
+        records[name] = Recorded(drug, start, spell.start.said, spell.end)
         if drug is None or start is None:
             continue
         for place, ingredient in enumerate(drug.ingredients):
-            starts.setdefault(_series(record, ingredient), set()).add(start)  # type: ignore[arg-type]
+            starts.setdefault(_series(record, ingredient), set()).add(start)
             if isinstance(record, r4.MedicationAdministration):
                 doses.setdefault((ingredient, _on_day(start)), []).append(
                     _dose(record, drug, place, profile).omed
@@ -85,6 +88,7 @@ def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
     return Calendar(
         starts={series: tuple(sorted(days, key=_first)) for series, days in starts.items()},
         given={day: _sum(parts) for day, parts in doses.items()},
+        records=records,
     )
 
 
@@ -227,18 +231,23 @@ _SPOKEN = {"oral": "oral", "po": "oral", "by mouth": "oral", "transdermal": "tra
 
 
 def _event(
-    resource: Record, ingredient: str | None, spell: Spell, dose: Dose, facts: PatientFacts, profile: Profile
+    resource: Record,
+    ingredient: str | None,
+    told: Recorded,
+    dose: Dose,
+    facts: PatientFacts,
+    profile: Profile,
 ) -> Event:
-    last, open_ended = _last_day(resource, ingredient, spell, dose, facts, profile)
+    last, open_ended = _last_day(resource, ingredient, told, dose, facts, profile)
     omed = dose.omed
-    if isinstance(resource, r4.MedicationAdministration) and ingredient and spell.start.on:
-        omed = facts.calendar.given.get((ingredient, _on_day(spell.start.on)), omed)
+    if isinstance(resource, r4.MedicationAdministration) and ingredient and told.on:
+        omed = facts.calendar.given.get((ingredient, _on_day(told.on)), omed)
     return Event(
         patient=facts.patient,
         lesion_id=None,
         link="patient",
         kind="opioid",
-        on=spell.start.on,
+        on=told.on,
         until=last,
         value=omed,
         unit="mg/d",
@@ -250,13 +259,18 @@ def _event(
 
 
 def _last_day(
-    resource: Record, ingredient: str | None, spell: Spell, dose: Dose, facts: PatientFacts, profile: Profile
+    resource: Record,
+    ingredient: str | None,
+    told: Recorded,
+    dose: Dose,
+    facts: PatientFacts,
+    profile: Profile,
 ) -> tuple[PartialDate | None, bool]:
-    """The last day of *spell*, and whether it is only how long an entry without an end is believed."""
-    start = spell.start.on
+    """The last day of the record, and whether it is only how long an entry without an end is believed."""
+    start = told.on
     if start is None:
         return None, False
-    known = spell.end
+    known = told.end
     if isinstance(resource, r4.MedicationAdministration) and dose.patch and known == start:
         known = at(start, _PATCH_DAYS - 1)
     following = _following(resource, ingredient, start, facts) if ingredient else None

@@ -6,12 +6,13 @@ in `targets` and `lesions`.
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from fhir_srs import r4
-from fhir_srs.codes import Found
+from fhir_srs.codes import Codes, Found
 from fhir_srs.dates import PartialDate, parse_date
 from fhir_srs.mapping.doses import Fractions, read_fractions
 from fhir_srs.mapping.profile import Profile
@@ -111,7 +112,7 @@ def _german(procedure: r4.Procedure, profile: Profile) -> bool:
     return any(profile.codes.find("radiosurgery", one) for one in extension_concepts(procedure.extension))
 
 
-def extension_concepts(extensions: Iterable[r4.Extension]) -> Iterator[r4.CodeableConcept]:
+def extension_concepts(extensions: Iterable[r4.ConceptExtension]) -> Iterator[r4.CodeableConcept]:
     """Every CodeableConcept in *extensions*, however deep."""
     for extension in extensions:
         if extension.value_codeable_concept is not None:
@@ -122,34 +123,75 @@ def extension_concepts(extensions: Iterable[r4.Extension]) -> Iterator[r4.Codeab
             yield from extension_concepts(extension.extension)
 
 
+class _Manner(NamedTuple):
+    """How a treatment was given, as its codes and texts say."""
+
+    part: str | None
+    by_code: bool
+    by_text: bool
+    named: Named | None
+    flat: bool
+    modality: str | None
+    intent: str | None
+    reasons: tuple[tuple[str, str], ...]
+
+
 def read_course(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Course:
     """What *procedure*, a treatment of that *kind*, says about itself."""
-    codes, concept = profile.codes, procedure.code
-    techniques = tuple(_techniques(procedure.extension))
-    named = tuple(_named(procedure, techniques, profile))
-    said = tuple(_texts((*((concept,) if concept else ()), *techniques)))
-    part = codes.find("course-part", concept)
-    sessions = read_fractions(next(r4.extensions(procedure.extension, _SESSIONS), None))
+    extensions = procedure.extension
+    manner = _manner(
+        kind,
+        procedure.code,
+        (procedure.category, *procedure.used_code),
+        tuple(_techniques(extensions)),
+        tuple(_intents(extensions)),
+        tuple(extension_concepts(extensions)),
+        profile.codes,
+    )
+    sessions = read_fractions(next(r4.extensions(extensions, _SESSIONS), None))
     start, end, reasons = performed(procedure, profile)
     return Course(
         key=f"Procedure/{procedure.id}",
         procedure=procedure,
         kind=kind,
-        part=part.meaning if part else None,
+        part=manner.part,
         start=start,
         end=end,
         sessions=sessions.number,
+        by_code=manner.by_code,
+        by_text=manner.by_text,
+        named=manner.named,
+        flat=manner.flat,
+        modality=manner.modality,
+        intent=manner.intent,
+        reasons=(*reasons, *((one, "extension") for one in sessions.reasons), *manner.reasons),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _manner(
+    kind: CourseKind,
+    code: r4.CodeableConcept | None,
+    beside: tuple[r4.CodeableConcept | None, ...],
+    techniques: tuple[r4.CodeableConcept, ...],
+    intents: tuple[r4.CodeableConcept, ...],
+    inside: tuple[r4.CodeableConcept, ...],
+    codes: Codes,
+) -> _Manner:
+    """The manner of a treatment with these codes; a hospital treats in few manners, each very often."""
+    concepts = [one for one in (code, *beside, *techniques, *inside) if one is not None]
+    named = tuple(codes.find_all("technique-named", concepts))
+    said = tuple(_texts((*((code,) if code else ()), *techniques)))
+    part = codes.find("course-part", code)
+    return _Manner(
+        part=part.meaning if part else None,
         by_code=bool(named) or kind in ("surgical", "delivery", "billed"),
         by_text=any(_NAMED_SBRT.search(text) or _NAMED_SRS.search(text) for text in said),
         named=_name(named, said),
         flat=any(found.meaning == "2d" for found in codes.find_all("technique", techniques)),
         modality=_first(codes.find_all("modality", techniques)),
-        intent=_first(codes.find_all("intent", tuple(_intents(procedure.extension)))),
-        reasons=(
-            *reasons,
-            *((one, "extension") for one in sessions.reasons),
-            *_code_reasons(procedure, kind, profile),
-        ),
+        intent=_first(codes.find_all("intent", intents)),
+        reasons=tuple(_code_reasons(code, kind, inside, codes)),
     )
 
 
@@ -158,12 +200,17 @@ def phase_fractions(course: Course) -> Fractions:
     return read_fractions(next(r4.extensions(course.procedure.extension, _PHASE_FRACTIONS), None))
 
 
-def _code_reasons(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> Iterator[tuple[str, str]]:
-    codings = procedure.code.coding if procedure.code else ()
-    found = [one for coding in codings for name, one in profile.codes.found(coding).items() if name in _SETS]
+def _code_reasons(
+    code: r4.CodeableConcept | None,
+    kind: CourseKind,
+    inside: tuple[r4.CodeableConcept, ...],
+    codes: Codes,
+) -> Iterator[tuple[str, str]]:
+    codings = code.coding if code else ()
+    found = [one for coding in codings for name, one in codes.found(coding).items() if name in _SETS]
     if any(one.misspelt for one in found):
         yield "code-system-misspelt", "code"
-    if kind == "surgical" and not found and not _german(procedure, profile):
+    if kind == "surgical" and not found and not any(codes.find_all("radiosurgery", inside)):
         yield "code-text-only", "code"
 
 
@@ -179,15 +226,6 @@ def _intents(extensions: Iterable[r4.Extension]) -> Iterator[r4.CodeableConcept]
     for extension in extensions:
         if extension.url in _INTENTS and extension.value_codeable_concept is not None:
             yield extension.value_codeable_concept
-
-
-def _named(
-    procedure: r4.Procedure, techniques: Iterable[r4.CodeableConcept], profile: Profile
-) -> Iterator[Found]:
-    """Codes that mean radiosurgery, wherever they stand, each with the technique it names."""
-    concepts = [one for one in (procedure.code, procedure.category) if one is not None]
-    concepts += [*procedure.used_code, *techniques, *extension_concepts(procedure.extension)]
-    return profile.codes.find_all("technique-named", concepts)
 
 
 def _name(codes: tuple[Found, ...], texts: tuple[str, ...]) -> Named | None:

@@ -6,7 +6,6 @@ phases or plans: `C1` and `T2` are also course numbers, stages and MRI sequences
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 import msgspec
 
@@ -58,24 +57,11 @@ def read_site(concepts: Sequence[ConceptLike], label: str | None, codes: Codes) 
     concept counts like a label. A SNOMED code of another place outweighs a label, unless the label is a
     TG-263 vertebra name.
     """
-    bare = tuple(
-        _Concept(one.text, tuple(_Coding(each.system, each.code) for each in one.coding)) for one in concepts
-    )
-    return _read_site(bare, label, codes)
-
-
-class _Coding(NamedTuple):
-    system: str | None
-    code: str | None
-
-
-class _Concept(NamedTuple):
-    text: str | None
-    coding: tuple[_Coding, ...]
+    return _read_site(tuple(concepts), label, codes)
 
 
 @lru_cache(maxsize=4096)
-def _read_site(concepts: tuple[_Concept, ...], label: str | None, codes: Codes) -> Site:
+def _read_site(concepts: tuple[ConceptLike, ...], label: str | None, codes: Codes) -> Site:
     """The site of *concepts* and *label*: few are different, in a cohort or in a hospital."""
     coded = _coded(concepts, codes)
     spoken = _spoken(concepts, label, spinal=coded.spinal)

@@ -5,6 +5,7 @@ Rules: `spec/fhir-mapping.md` section 1.5. Doses of volumes are never added up; 
 
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -141,16 +142,17 @@ def entries(
     without volume. An entry without volume lies where the course does.
     """
     site = course_site(course, profile)
+    told = [_Phase(one, tuple(_phase_entries(one, volumes))) for one in phases]
     own = tuple(
         _entry(extension, f"extension[{place}]", volumes, site)
         for place, extension in enumerate(course.procedure.extension)
         if extension.url == DOSE and course.kind != "part"
     )
     if own:
-        filled = tuple(_filled(one, phases, volumes) for one in own)
+        filled = tuple(_filled(one, told) for one in own)
         return tuple(_located(one, site) for one in filled)
-    if phases:
-        summed = tuple(_from_phases(phases, volumes))
+    if told:
+        summed = tuple(_from_phases(told))
         if summed:
             return tuple(_located(one, site) for one in summed)
     return _named_structures(course, volumes, site) or (
@@ -162,15 +164,15 @@ def _entry(extension: r4.Extension, path: str, volumes: Mapping[str, Volume], si
     parts = {one.url: one for one in extension.extension}
     volume, reasons = _volume(parts.get("volume"), path, volumes)
     fractions = read_fractions(parts.get("fractionsDelivered"))
-    quantity = parts["totalDoseDelivered"].value_quantity if "totalDoseDelivered" in parts else None
-    dose = read_dose(quantity, fractions.number)
-    said = (*dose.reasons, *fractions.reasons)
+    total = parts.get("totalDoseDelivered")
+    dose = read_dose(total.value_quantity if total else None, fractions.number)
+    said = dose.reasons + fractions.reasons
     return Entry(
         volume=volume,
         site=volume.site if volume else site,
         dose=dose.gy,
         fractions=fractions.number,
-        reasons=(*reasons, *((one, path) for one in said)),
+        reasons=(*reasons, *((one, path) for one in said)) if said else reasons,
     )
 
 
@@ -202,11 +204,18 @@ def _located(entry: Entry, site: Site) -> Entry:
     return entry
 
 
-def _filled(entry: Entry, phases: Sequence[Course], volumes: Mapping[str, Volume]) -> Entry:
+class _Phase(NamedTuple):
+    """A phase with its dose list, read once."""
+
+    course: Course
+    entries: tuple[Entry, ...]
+
+
+def _filled(entry: Entry, phases: Sequence[_Phase]) -> Entry:
     """*entry* with what its phases know and it does not; where both know, the course wins."""
     if not phases or entry.volume is None:
         return entry
-    dose, fractions = _phase_sums(entry.volume, phases, volumes)
+    dose, fractions = _phase_sums(entry.volume, phases)
     reasons = entry.reasons
     if entry.fractions is None and fractions is not None:
         reasons = (*reasons, ("fractions-from-phases", "partOf"))
@@ -222,16 +231,16 @@ def _filled(entry: Entry, phases: Sequence[Course], volumes: Mapping[str, Volume
     )
 
 
-def _from_phases(phases: Sequence[Course], volumes: Mapping[str, Volume]) -> Iterator[Entry]:
+def _from_phases(phases: Sequence[_Phase]) -> Iterator[Entry]:
     """One entry for each volume that the *phases* treated."""
     listed = {
         entry.volume.identity: entry.volume
         for phase in phases
-        for entry in _phase_entries(phase, volumes)
+        for entry in phase.entries
         if entry.volume is not None
     }
     for identity in sorted(listed):
-        dose, fractions = _phase_sums(listed[identity], phases, volumes)
+        dose, fractions = _phase_sums(listed[identity], phases)
         reasons = () if fractions is None else (("fractions-from-phases", "partOf"),)
         missing = () if dose is not None else (("dose-missing", "partOf"),)
         yield Entry(
@@ -248,23 +257,18 @@ def _phase_entries(phase: Course, volumes: Mapping[str, Volume]) -> Iterator[Ent
         yield _entry(extension, "extension", volumes, Site())
 
 
-def _phase_sums(
-    volume: Volume, phases: Sequence[Course], volumes: Mapping[str, Volume]
-) -> tuple[Decimal | None, int | None]:
+def _phase_sums(volume: Volume, phases: Sequence[_Phase]) -> tuple[Decimal | None, int | None]:
     """Dose and fractions of *volume* over all *phases* that treat it: None if one of them does not say."""
     doses: list[Decimal | None] = []
     fractions: list[int | None] = []
     for phase in phases:
-        mine = [
-            one
-            for one in _phase_entries(phase, volumes)
-            if one.volume and one.volume.identity == volume.identity
-        ]
+        mine = [one for one in phase.entries if one.volume and one.volume.identity == volume.identity]
         if not mine:
             continue
         best = min(mine, key=lambda one: one.rank)
         doses.append(best.dose)
-        fractions.append(best.fractions if best.fractions is not None else phase_fractions(phase).number)
+        own = best.fractions if best.fractions is not None else phase_fractions(phase.course).number
+        fractions.append(own)
     dose = None if None in doses or not doses else sum((one for one in doses if one is not None), Decimal(0))
     count = None if None in fractions or not fractions else sum(one for one in fractions if one is not None)
     return dose, count
