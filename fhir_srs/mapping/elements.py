@@ -45,6 +45,8 @@ def day(text: str | None, path: str, facts: PatientFacts, profile: Profile) -> W
         return When(None, (("date-not-valid", path),))
     if _implausible(on, facts):
         return When(None, (("date-implausible", path),))
+    if on.has_zone and on.first == on.last:
+        return When(on)
     said = (("date-no-zone", path),) if not on.has_zone else ()
     return When(on, (*said, ("date-partial", path)) if on.day is None else said)
 
