@@ -1,8 +1,8 @@
 """What the rooms of fhir-srs hand to each other: frozen values, no behaviour beyond reading them.
 
 `Patient`, `Event` and `Lesion` come out of mapping; `Response` and `TimeToEvent` out of endpoints;
-`Estimate`, `TestResult` and `Fit` out of survival and estimates. `Issue` is how bad data are reported: never a value in it.
-Words: GLOSSARY.md. Keys of the files: design.md section 4.2.
+`Estimate`, `TestResult` and `Fit` out of survival and estimates. `Issue` is how bad data are reported:
+never a value in it. Words: GLOSSARY.md. Keys of the files: design.md section 4.2.
 """
 
 import base64

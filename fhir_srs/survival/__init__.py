@@ -1,17 +1,21 @@
 """Estimators on arrays of days: no FHIR word, no lifelines, and scipy only inside functions.
 
-`kaplan_meier`, `aalen_johansen`, `follow_up` and `proportion` return what `spec/statistics.md` defines;
-lesions are clustered in patients. Figures are `fhir_srs.model.Estimate`.
+Each returns what `spec/statistics.md` defines; lesions are clustered in patients. Figures are
+`fhir_srs.model.Estimate`, tests `TestResult`, regressions `Fit`. docs/statistics.md has the formulas.
 """
 
 from fhir_srs.survival.cuminc import Incidence, aalen_johansen
 from fhir_srs.survival.interval import PRESETS, Interval
 from fhir_srs.survival.km import Curve, follow_up, kaplan_meier
+from fhir_srs.survival.logrank import log_rank
+from fhir_srs.survival.mean import restricted_mean
 from fhir_srs.survival.proportions import proportion
+from fhir_srs.survival.reasons import REASONS
 from fhir_srs.survival.rows import RowError
 
 __all__ = [
     "PRESETS",
+    "REASONS",
     "Curve",
     "Incidence",
     "Interval",
@@ -19,5 +23,7 @@ __all__ = [
     "aalen_johansen",
     "follow_up",
     "kaplan_meier",
+    "log_rank",
     "proportion",
+    "restricted_mean",
 ]

@@ -75,11 +75,18 @@ def describe(interval: Interval, clusters: int) -> str:
     return f"{interval.transform} CI ({interval.name}: {VARIANCE_LABELS[interval.variance]}, {tail})"
 
 
+def upper_share(level: float) -> float:
+    """The share below the upper limit of a two-sided interval at *level*, which is a fraction."""
+    if not 0 < level < 1:
+        raise UsageError("the level of an interval lies between 0 and 1")
+    return 1 - (1 - level) / 2
+
+
 def upper_quantile(interval: Interval, clusters: int, level: float) -> float:
     """The quantile q of a two-sided interval at *level*; NaN where t has no degrees of freedom."""
     from scipy.special import ndtri, stdtrit
 
-    upper = 1 - (1 - level) / 2
+    upper = upper_share(level)
     if interval.distribution == "normal":
         return float(ndtri(upper))
     return float(stdtrit(clusters - 1, upper)) if clusters > 1 else float("nan")

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from fhir_srs.errors import UsageError
 from fhir_srs.model import Estimate
-from fhir_srs.survival.rows import Column, Ints, RowError, read_clusters, read_codes
+from fhir_srs.survival.interval import upper_share
+from fhir_srs.survival.rows import Column, Reader
 
 ProportionMethod: TypeAlias = Literal["korn-graubard", "clopper-pearson", "wilson", "rao-scott-wilson"]
 
@@ -56,7 +57,7 @@ def proportion(
     """
     if method not in _METHODS:
         raise UsageError(f"no such method; known are {', '.join(_METHODS)}")
-    count = _count(read_codes(success, "success", 1), cluster)
+    count = _count(success, cluster)
     base = Estimate(
         level=level, n=count.n, clusters=count.clusters, numerator=count.x, denominator=count.n, method=method
     )
@@ -70,12 +71,11 @@ def proportion(
     return replace(base, low=low, high=high, low_status="estimated", high_status="estimated")
 
 
-def _count(success: Ints, cluster: Column | None) -> _Count:
-    patient, clusters = (np.arange(len(success)), len(success)) if cluster is None else read_clusters(cluster)
-    if len(patient) != len(success):
-        raise RowError(
-            "success and cluster must have the same number of rows", min(len(patient), len(success))
-        )
+def _count(column: Column, cluster: Column | None) -> _Count:
+    reader = Reader()
+    success = reader.codes(column, "success", 1)
+    patient, clusters = reader.clusters(cluster, len(success))
+    reader.done()
     if not len(success):
         return _Count(0, 0, 0, 0.0)
     successes = np.bincount(patient, weights=success)
@@ -86,7 +86,7 @@ def _count(success: Ints, cluster: Column | None) -> _Count:
 def _clopper_pearson(x: float, n: float, level: float) -> tuple[float, float]:
     from scipy.special import betaincinv
 
-    tail = (1 - level) / 2
+    tail = 1 - upper_share(level)
     low = float(betaincinv(x, n - x + 1, tail)) if x > 0 else 0.0
     high = float(betaincinv(x + 1, n - x, 1 - tail)) if x < n else 1.0
     return low, high
@@ -106,7 +106,7 @@ def _plain_clopper_pearson(count: _Count, level: float, _: float | None) -> tupl
 def _plain_wilson(count: _Count, level: float, _: float | None) -> tuple[float, float]:
     from scipy.special import ndtri
 
-    return _wilson(count.x, count.n, float(ndtri(1 - (1 - level) / 2)))
+    return _wilson(count.x, count.n, float(ndtri(upper_share(level))))
 
 
 def _korn_graubard(count: _Count, level: float, deff_min: float | None) -> tuple[float, float]:
@@ -141,7 +141,7 @@ def _design_effect(count: _Count, least: float | None) -> float:
 def _t(df: int, level: float) -> float:
     from scipy.special import stdtrit
 
-    return float(stdtrit(df, 1 - (1 - level) / 2))
+    return float(stdtrit(df, upper_share(level)))
 
 
 _Limits: TypeAlias = Callable[[_Count, float, float | None], tuple[float, float]]

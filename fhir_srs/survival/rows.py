@@ -1,11 +1,12 @@
 """The input contract of the estimators (`spec/statistics.md` section 1): rows checked, then sorted.
 
 Rows carry no order: they are put into one canonical order on entry, so that the order in which they
-came changes no bit of a result. What breaks the contract raises `RowError`, which names the row
-(counted from 0) and never its value.
+came changes no bit of a result. What breaks the contract raises `RowError`, which lists every fault and
+names its row (counted from 0), never its value.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,15 +17,27 @@ from fhir_srs.errors import FhirSrsError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 Column: TypeAlias = Sequence[Any] | npt.NDArray[Any]
+Fault: TypeAlias = tuple[int | None, str]
+
+LISTED = 20  # faults in one message; the others are counted
+_TEXT, _NUMBER = (str,), (int, np.integer)
 
 
 class RowError(FhirSrsError, ValueError):
-    """A row that breaks the input contract of an estimator; *row* counts from 0, None is all of them."""
+    """
+    Rows that break the input contract of an estimator; *row* is the first of them, *faults* has all.
 
-    def __init__(self, rule: str, row: int | None = None) -> None:
+    Rows count from 0; None stands for all of them.
+    """
+
+    def __init__(self, rule: str, row: int | None = None, *, more: Sequence[Fault] = ()) -> None:
         self.row = row
-        super().__init__(rule if row is None else f"row {row}: {rule}")
+        self.faults: tuple[Fault, ...] = ((row, rule), *more)
+        lines = [rule if row is None else f"row {row}: {rule}" for row, rule in self.faults[:LISTED]]
+        rest = len(self.faults) - LISTED
+        super().__init__("\n".join([*lines, f"and {rest} more"] if rest > 0 else lines))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,75 +50,158 @@ class Rows:
     clusters: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """What each row is labelled with: a number for each of *names*, which are sorted."""
+
+    numbers: Ints
+    names: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """How many labels occur."""
+        return len(self.names)
+
+
+class Reader:
+    """
+    Reads the columns of one call and gathers what is wrong with them; `done` raises it all at once.
+
+    Until `done` has returned, an array of a faulty column holds nothing to be used.
+    """
+
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._lengths: dict[str, int] = {}
+
+    def days(self, column: Column, name: str = "days") -> Ints:
+        """*column* as whole numbers from 0 on. Floats are refused, even whole ones."""
+        whole = self._integers(column, name, bools=False)
+        self._refuse(whole < 0, f"{name} must not be negative")
+        return whole
+
+    def codes(self, column: Column, name: str, highest: int) -> Ints:
+        """*column* as integers from 0 to *highest*; booleans count as 0 and 1."""
+        whole = self._integers(column, name, bools=True)
+        rule = f"{name} must be a whole number from 0 to {highest}"
+        self._refuse((whole < 0) | (whole > highest), rule)
+        return whole
+
+    def clusters(self, column: Column | None, rows: int) -> tuple[Ints, int]:
+        """The number of each row's patient, in sorted order of the ids, and how many patients there are."""
+        if column is None:
+            return np.arange(rows, dtype=np.int64), rows
+        numbers, names = self._numbered(column, "cluster", "a patient id")
+        return numbers, len(names)
+
+    def labels(self, column: Column | None, name: str, rows: int) -> Labels:
+        """The labels of *column*, booleans among them; one for all of *rows* where there is no column."""
+        if column is None:
+            return Labels(np.zeros(rows, dtype=np.int64), ("",))
+        plain = column.astype(np.int64) if isinstance(column, np.ndarray) and _kind(column) == "b" else column
+        numbers, names = self._numbered(plain, name, "a name", bools=True)
+        return Labels(numbers, tuple(str(one) for one in names))
+
+    def numbers(self, column: Column, name: str) -> Floats:
+        """*column* as finite numbers; booleans count as 0 and 1."""
+        self._lengths[name] = len(column)
+        kinds = (int, float, np.integer, np.floating, np.bool_)
+        values = column
+        if _kind(column) not in "iubf":
+            self._each(column, lambda value: isinstance(value, kinds), f"{name} must be a finite number")
+            values = [value if isinstance(value, kinds) else 0.0 for value in column]
+        found = np.asarray(values, dtype=np.float64)
+        self._refuse(~np.isfinite(found), f"{name} must be a finite number")
+        return found
+
+    def fault(self, rule: str, row: int | None = None) -> None:
+        """Gathers a fault that the caller found."""
+        self._faults.append((row, rule))
+
+    def done(self) -> None:
+        """Raises `RowError` if anything was wrong, columns of unequal length among it."""
+        (first, rows), *others = self._lengths.items()
+        for name, length in others:
+            if length != rows:
+                rule = f"{first} and {name} must have the same number of rows"
+                self._faults.append((min(rows, length), rule))
+        if self._faults:
+            (row, rule), *more = self._faults
+            raise RowError(rule, row, more=more)
+
+    def _numbered(
+        self, column: Column, name: str, what: str, *, bools: bool = False
+    ) -> tuple[Ints, npt.NDArray[Any]]:
+        """The place of each value among the sorted distinct ones: mixed, `1` and `"1"` would be one."""
+        self._lengths[name] = len(column)
+        ids: Any = column
+        if _kind(column) not in "iuU":
+            ids = list(column)
+            kind = _TEXT if ids and isinstance(ids[0], str) else _NUMBER
+            if not self._each(
+                ids,
+                lambda value: (
+                    isinstance(value, kind) and value != "" and (bools or not isinstance(value, bool))
+                ),
+                f"{name} must be {what}, all text or all whole numbers",
+            ):
+                ids = np.zeros(len(ids), dtype=np.int64)
+        names, numbers = np.unique(np.asarray(ids), return_inverse=True)
+        return numbers.astype(np.int64), names
+
+    def _integers(self, column: Column, name: str, *, bools: bool) -> Ints:
+        self._lengths[name] = len(column)
+        if _kind(column) in ("iub" if bools else "iu"):
+            return np.asarray(column).astype(np.int64)
+        kinds = (int, np.integer, np.bool_) if bools else (int, np.integer)
+
+        def whole(value: Any) -> bool:
+            return isinstance(value, kinds) and (bools or not isinstance(value, bool))
+
+        if self._each(column, whole, f"{name} must be a whole number"):
+            return np.asarray([int(value) for value in column], dtype=np.int64)
+        return np.zeros(len(column), dtype=np.int64)
+
+    def _each(self, column: Column, fits: Callable[[Any], bool], rule: str) -> bool:
+        wrong = [row for row, value in enumerate(column) if not fits(value)]
+        self._faults.extend((row, rule) for row in wrong)
+        return not wrong
+
+    def _refuse(self, bad: Bools, rule: str) -> None:
+        self._faults.extend((int(row), rule) for row in np.flatnonzero(bad))
+
+
 def read_rows(days: Column, status: Column, cluster: Column | None, *, causes: int) -> Rows:
     """
     The rows in canonical order, with *status* from 0 (censored) to *causes*.
 
-    *cluster* None makes each row its own patient. Raises `RowError` at the first bad row.
+    *cluster* None makes each row its own patient. Raises `RowError` with every fault.
     """
-    whole = read_days(days)
-    ended = read_codes(status, "status", causes)
-    _same_length(whole, ended, "status")
+    reader = Reader()
+    whole, ended = reader.days(days), reader.codes(status, "status", causes)
+    patient, clusters = reader.clusters(cluster, len(whole))
+    reader.done()
     if cluster is None:
         order = np.lexsort((ended, whole))
-        return Rows(whole[order], ended[order], np.arange(len(whole)), len(whole))
-    patient, clusters = read_clusters(cluster)
-    _same_length(whole, patient, "cluster")
+        return Rows(whole[order], ended[order], patient, clusters)
     order = np.lexsort((patient, ended, whole))
     return Rows(whole[order], ended[order], patient[order], clusters)
 
 
-def read_days(days: Column) -> Ints:
-    """*days* as an array of whole numbers from 0 on. Floats are refused, even whole ones."""
-    whole = _integers(days, "days", bools=False)
-    _first_bad(whole < 0, "days must not be negative")
-    return whole
+def read_covariates(reader: Reader, covariates: Mapping[str, Column], rows: int) -> Floats:
+    """The columns of *covariates* side by side, one row each; at least one column."""
+    columns = [reader.numbers(column, f"covariate {name}") for name, column in covariates.items()]
+    if not columns:
+        reader.fault("a regression needs at least one covariate")
+    fitting = [column for column in columns if len(column) == rows]
+    return np.column_stack(fitting) if fitting else np.zeros((rows, 0))
 
 
-def read_codes(codes: Column, name: str, highest: int) -> Ints:
-    """*codes* as integers from 0 to *highest*; booleans count as 0 and 1."""
-    whole = _integers(codes, name, bools=True)
-    _first_bad((whole < 0) | (whole > highest), f"{name} must be a whole number from 0 to {highest}")
-    return whole
-
-
-def read_clusters(cluster: Column) -> tuple[Ints, int]:
-    """The number of each row's patient, in sorted order of the ids, and how many patients there are."""
-    ids = cluster if _kind(cluster) in "iuU" else np.asarray(_alike(cluster))
-    names, numbers = np.unique(ids, return_inverse=True)
-    return numbers.astype(np.int64), len(names)
+def parts(numbers: Ints, count: int) -> list[slice]:
+    """Where each of *count* strata lies among rows that are sorted by the *numbers* of their strata."""
+    ends = np.searchsorted(numbers, np.arange(count + 1))
+    return [slice(int(start), int(end)) for start, end in itertools.pairwise(ends)]
 
 
 def _kind(column: Column) -> str:
     return column.dtype.kind if isinstance(column, np.ndarray) else "O"
-
-
-def _alike(cluster: Column) -> list[Any]:
-    """Cluster ids that are all text or all whole numbers: mixed, `1` and `"1"` would be one patient."""
-    ids = list(cluster)
-    kind = str if ids and isinstance(ids[0], str) else (int, np.integer)
-    for row, name in enumerate(ids):
-        if not isinstance(name, kind) or isinstance(name, bool) or name == "":
-            raise RowError("cluster must be a patient id, all text or all whole numbers", row)
-    return ids
-
-
-def _integers(column: Column, name: str, *, bools: bool) -> Ints:
-    if _kind(column) in ("iub" if bools else "iu"):
-        return np.asarray(column).astype(np.int64)
-    allowed = (int, np.integer, np.bool_) if bools else (int, np.integer)
-    for row, value in enumerate(column):
-        if not isinstance(value, allowed) or (isinstance(value, bool) and not bools):
-            raise RowError(f"{name} must be a whole number", row)
-    return np.asarray([int(value) for value in column], dtype=np.int64)
-
-
-def _first_bad(bad: npt.NDArray[np.bool_], rule: str) -> None:
-    if bad.any():
-        raise RowError(rule, int(np.argmax(bad)))
-
-
-def _same_length(days: Ints, other: Ints, name: str) -> None:
-    if len(days) != len(other):
-        shorter = min(len(days), len(other))
-        raise RowError(f"days and {name} must have the same number of rows", shorter)

@@ -1,12 +1,10 @@
 """A step curve with its variances, and the printed figures read from it (`spec/statistics.md` 12.1, 12.3).
 
 Kaplan-Meier curves and cumulative incidences are read alike. What does not exist is None with a status
-and a reason of `REASONS`; a NaN, 0 or infinity in its place never leaves this package.
+and a reason of `reasons.py`; a NaN, 0 or infinity in its place never leaves this package.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -19,19 +17,6 @@ from fhir_srs.survival.quantile import cross
 from fhir_srs.survival.rows import Floats, Ints
 
 Limits: TypeAlias = tuple[Floats, Floats]
-
-REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "no-rows": "there is no row to estimate from",
-        "beyond-follow-up": "asked for a day after the last observed one",
-        "no-event-yet": "no event until that day, so no interval",
-        "survival-zero": "the curve has reached 0, so no interval",
-        "no-event-of-this-cause": "no event of this cause until that day, so no interval",
-        "incidence-one": "everyone had this event, so no interval",
-        "zero-cluster-variance": "opposite outcomes cancel inside every patient",
-        "one-patient": "one patient gives no variance between patients",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,21 +6,19 @@ import numpy as np
 import pytest
 
 from fhir_srs.survival import aalen_johansen, follow_up, kaplan_meier, proportion
-
-# spec/statistics.md section 12.4, rows in order.
-PATIENT = [int(x) for x in "1 1 2 3 3 3 4 5 6 6 7 8 9 10 10 11 12 12 13 14".split()]
-DAYS = [int(x) for x in "3 5 5 2 8 11 5 9 12 12 7 14 4 8 16 20 0 9 18 11".split()]
-STATUS = [int(x) for x in "1 1 0 2 2 1 1 1 0 1 2 0 1 1 0 0 1 2 1 0".split()]
-Z = [int(x) for x in "3 1 2 5 4 6 2 1 3 4 6 2 5 3 1 2 6 4 2 3".split()]
-EVENT = [status == 1 for status in STATUS]
-
-# Freireich et al., Blood 1963;21:699: remission in weeks, + is censored.
-SIX_MP = "6 6 6 6+ 7 9+ 10 10+ 11+ 13 16 17+ 19+ 20+ 22 23 25+ 32+ 32+ 34+ 35+".split()
-PLACEBO = "1 1 2 2 3 4 4 5 5 8 8 8 8 11 11 12 12 15 17 22 23".split()
-
-
-def freireich(rows):
-    return [int(row.rstrip("+")) for row in rows], [not row.endswith("+") for row in rows]
+from tests.reference.worked import (
+    DAYS,
+    EVENT,
+    PATIENT,
+    PLACEBO,
+    SIX_MP,
+    STATUS,
+    Z,
+    clustered_error,
+    drawn,
+    freireich,
+    weighted_survival,
+)
 
 
 def on(curve, day):
@@ -110,12 +108,6 @@ def test_freireich_medians():
     assert kaplan_meier(*freireich(PLACEBO)).quantile(0.5).value == 8
 
 
-def drawn(seed, rows=60, patients=25, last=20):
-    generator = np.random.default_rng(seed)
-    days, status = generator.integers(0, last, rows), generator.integers(0, 3, rows)
-    return days, status, generator.integers(0, patients, rows)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_survival_greenwood_and_loglog_limits_equal_lifelines(seed):
     with warnings.catch_warnings():
@@ -133,16 +125,6 @@ def test_survival_greenwood_and_loglog_limits_equal_lifelines(seed):
             assert (ours.low, ours.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
 
 
-def weighted_survival(days, failed, weights, until):
-    """Kaplan-Meier with case weights, written for nothing but to be differentiated."""
-    survival = 1.0
-    for day in sorted({int(d) for d in days if d <= until}):
-        at_risk = sum(w for d, w in zip(days, weights, strict=True) if d >= day)
-        events = sum(w for d, f, w in zip(days, failed, weights, strict=True) if d == day and f)
-        survival = survival * (1 - events / at_risk)
-    return survival
-
-
 def weighted_incidence(days, status, weights, until, cause):
     """Aalen-Johansen with case weights, likewise."""
     total = 0.0
@@ -151,16 +133,6 @@ def weighted_incidence(days, status, weights, until, cause):
         events = sum(w for d, s, w in zip(days, status, weights, strict=True) if d == day and s == cause)
         total = total + weighted_survival(days, status > 0, weights, day - 1) * events / at_risk
     return total
-
-
-def clustered_error(estimate, rows, patient):
-    """The infinitesimal jackknife by the complex step in one case weight at a time."""
-    totals = {}
-    for row in range(rows):
-        weights = np.ones(rows, dtype=complex)
-        weights[row] += 1e-30j
-        totals[patient[row]] = totals.get(patient[row], 0.0) + estimate(weights).imag / 1e-30
-    return np.sqrt(sum(total**2 for total in totals.values()))
 
 
 @pytest.mark.parametrize("seed", range(4))
