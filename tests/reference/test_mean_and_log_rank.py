@@ -108,6 +108,7 @@ def test_weighted_log_rank_of_three_groups_equals_lifelines(seed, rho):
         from lifelines.statistics import multivariate_logrank_test
 
         days, event, group, _, _ = three_groups(seed)
+        days = days + 1  # its weights fail on a row of day 0
         keys = {"weightings": "fleming-harrington", "p": rho, "q": 0} if rho else {}
         theirs = multivariate_logrank_test(days, group, event, **keys)
     ours = log_rank(days, event, group, rho=rho)
