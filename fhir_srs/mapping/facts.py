@@ -8,7 +8,7 @@ data. Linking to lesions comes later, from the `LinkHints`, once the patient's l
 
 from collections.abc import Container, Mapping
 from decimal import Decimal
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -141,6 +141,13 @@ class Recorded(NamedTuple):
     end: PartialDate | None
 
 
+class Drugs(Protocol):
+    """The ingredients of each Medication, by `Medication/id`: a dict, or an index on disk."""
+
+    def get(self, key: str, /) -> Drug | None:
+        """Return the ingredients of *key*, or None if there is no such Medication."""
+
+
 class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     """One patient's drugs in time, which a single record cannot know.
 
@@ -174,7 +181,7 @@ class PatientFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     patient: str
     resources: Mapping[str, r4.Resource]
-    drugs: Mapping[str, Drug]
+    drugs: Drugs
     aliases: frozenset[str] = frozenset()
     born: PartialDate | None = None
     died: PartialDate | None = None

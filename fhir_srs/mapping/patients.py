@@ -5,7 +5,7 @@ Merges are followed by Patient.link `replaced-by` and `replaces`, whatever `acti
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_srs import r4
@@ -45,14 +45,50 @@ class Subject(NamedTuple):
     reason: str | None = None
 
 
+class Told(NamedTuple):
+    """Whom a reference names before merges: a record, an identifier still to be looked up, or why nobody."""
+
+    patient: str | None = None
+    token: str | None = None
+    reason: str | None = None
+
+
+def told(reference: r4.Reference | None) -> Told:
+    """The patient that *reference* names: by reference, else by identifier (`system|value`)."""
+    if reference is None:
+        return Told(reason="subject-missing")
+    if reference.reference is None:
+        return _told_by_identifier(reference)
+    name = _name(reference.reference, reference.type or "Patient")
+    if name is None:
+        return _told_by_identifier(reference) if reference.identifier else Told(reason="subject-unresolved")
+    if not name.startswith("Patient/"):
+        return Told(reason="subject-not-patient")
+    return Told(patient=name)
+
+
+def _told_by_identifier(reference: r4.Reference) -> Told:
+    if reference.identifier is None or reference.identifier.value is None:
+        return Told(reason="subject-missing")
+    if reference.type not in (None, "Patient"):
+        return Told(reason="subject-not-patient")
+    return Told(token=token(reference.identifier))
+
+
+def the_one(holders: Iterable[str], merged: Mapping[str, str]) -> Subject:
+    """The one survivor of all records that hold an identifier; *merged* maps old records to survivors."""
+    survivors = {merged.get(one, one) for one in holders}
+    return Subject(survivors.pop()) if len(survivors) == 1 else Subject(None, "subject-unresolved")
+
+
 class People:
     """Which record is whose: filled from all Patient resources before any other resource is placed."""
 
     def __init__(self, patients: Iterable[r4.Patient]) -> None:
         records = sorted(patients, key=lambda one: one.id or "")
-        self._holders = _holders(records)
-        self._survivors = _survivors(_replacements(records, self._holders))
-        self._known: dict[str, Subject] = {}
+        self._holders = holders(records)
+        self._survivors = survivors(records, self._holders)
+        self._known: dict[tuple[str, str | None], Subject] = {}
 
     def survivor(self, patient: str) -> str:
         """The record that *patient* was merged into, or itself."""
@@ -60,42 +96,30 @@ class People:
 
     def aliases(self) -> Mapping[str, frozenset[str]]:
         """Survivor -> the records merged into it."""
-        merged: dict[str, set[str]] = {}
-        for old, new in self._survivors.items():
-            merged.setdefault(new, set()).add(old)
-        return {new: frozenset(old) for new, old in merged.items()}
+        return aliases(self._survivors)
 
     def subject(self, reference: r4.Reference | None) -> Subject:
         """The surviving patient that *reference* names, by reference, else by identifier."""
-        if reference is None:
-            return Subject(None, "subject-missing")
-        text = reference.reference
-        if text is None:
-            return self._by_identifier(reference)
-        known = self._known.get(text)
+        if reference is None or reference.reference is None or reference.identifier:
+            return self._resolved(told(reference))
+        key = reference.reference, reference.type
+        known = self._known.get(key)
         if known is None:
-            known = self._known[text] = self._by_reference(text, reference)
+            known = self._known[key] = self._resolved(told(reference))
         return known
 
-    def _by_reference(self, text: str, reference: r4.Reference) -> Subject:
-        name = _name(text, reference.type or "Patient")
-        if name is None:
-            return (
-                self._by_identifier(reference)
-                if reference.identifier
-                else Subject(None, "subject-unresolved")
-            )
-        if not name.startswith("Patient/"):
-            return Subject(None, "subject-not-patient")
-        return Subject(self.survivor(name))
+    def _resolved(self, named: Told) -> Subject:
+        if named.token is not None:
+            return the_one(self._holders.get(named.token, ()), self._survivors)
+        return Subject(self.survivor(named.patient)) if named.patient else Subject(None, named.reason)
 
-    def _by_identifier(self, reference: r4.Reference) -> Subject:
-        if reference.identifier is None or reference.identifier.value is None:
-            return Subject(None, "subject-missing")
-        if reference.type not in (None, "Patient"):
-            return Subject(None, "subject-not-patient")
-        holders = {self.survivor(one) for one in self._holders.get(token(reference.identifier), ())}
-        return Subject(holders.pop()) if len(holders) == 1 else Subject(None, "subject-unresolved")
+
+def aliases(merged: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
+    """Survivor -> the records merged into it, from record -> survivor."""
+    found: dict[str, set[str]] = {}
+    for old, new in merged.items():
+        found.setdefault(new, set()).add(old)
+    return {new: frozenset(old) for new, old in found.items()}
 
 
 def token(identifier: r4.Identifier) -> str:
@@ -103,24 +127,45 @@ def token(identifier: r4.Identifier) -> str:
     return f"{identifier.system or ''}|{identifier.value or ''}"
 
 
-def _holders(records: Sequence[r4.Patient]) -> Mapping[str, Collection[str]]:
-    holders: dict[str, set[str]] = {}
+def holders(records: Iterable[r4.Patient]) -> Mapping[str, Collection[str]]:
+    """Identifier (`system|value`) -> the *records* that hold it, as `Patient/id`."""
+    found: dict[str, set[str]] = {}
     for record in records:
-        for identifier in record.identifier:
-            if identifier.value:
-                holders.setdefault(token(identifier), set()).add(f"Patient/{record.id}")
-    return holders
+        for one in identifiers(record):
+            found.setdefault(one, set()).add(f"Patient/{record.id}")
+    return found
+
+
+def identifiers(record: r4.Patient) -> Iterator[str]:
+    """The identifiers of *record*, as `system|value`."""
+    return (token(one) for one in record.identifier if one.value)
+
+
+def survivors(records: Sequence[r4.Patient], held: Mapping[str, Collection[str]]) -> Mapping[str, str]:
+    """
+    Each merged record -> the last of its chain, by the links of *records* in the order of ids.
+
+    *held* tells who holds the identifiers that links name. A ring of links ends at its smallest reference.
+    """
+    return _survivors(_replacements(records, held))
+
+
+def named_by_links(record: r4.Patient) -> Iterator[str]:
+    """The identifiers (`system|value`) by which links of *record* name other records."""
+    for link in record.link:
+        if relative(link.other, "Patient") is None and link.other and link.other.identifier:
+            yield token(link.other.identifier)
 
 
 def _replacements(
-    records: Sequence[r4.Patient], holders: Mapping[str, Collection[str]]
+    records: Sequence[r4.Patient], held: Mapping[str, Collection[str]]
 ) -> Mapping[str, set[str]]:
     """Old record -> the records that are said to replace it."""
     newer: dict[str, set[str]] = {}
     for record in records:
         own = f"Patient/{record.id}"
         for link in record.link:
-            other = _linked(link.other, holders)
+            other = _linked(link.other, held)
             if other is None or other == own:
                 continue
             if link.type == "replaced-by":
@@ -130,16 +175,15 @@ def _replacements(
     return newer
 
 
-def _linked(other: r4.Reference | None, holders: Mapping[str, Collection[str]]) -> str | None:
+def _linked(other: r4.Reference | None, held: Mapping[str, Collection[str]]) -> str | None:
     name = relative(other, "Patient")
     if name or other is None or other.identifier is None:
         return name
-    found = holders.get(token(other.identifier), ())
+    found = held.get(token(other.identifier), ())
     return next(iter(found)) if len(found) == 1 else None
 
 
 def _survivors(newer: Mapping[str, set[str]]) -> Mapping[str, str]:
-    """Every merged record -> the last of its chain. A ring of links ends at its smallest reference."""
     survivors: dict[str, str] = {}
     for old in newer:
         seen, at = [old], old
