@@ -11,16 +11,21 @@ from fhir_srs.survival.logrank import log_rank
 from fhir_srs.survival.mean import restricted_mean
 from fhir_srs.survival.proportions import proportion
 from fhir_srs.survival.reasons import REASONS
+from fhir_srs.survival.regression import CoxFit, cox
 from fhir_srs.survival.rows import RowError
+from fhir_srs.survival.subdistribution import fine_gray
 
 __all__ = [
     "PRESETS",
     "REASONS",
+    "CoxFit",
     "Curve",
     "Incidence",
     "Interval",
     "RowError",
     "aalen_johansen",
+    "cox",
+    "fine_gray",
     "follow_up",
     "kaplan_meier",
     "log_rank",

@@ -8,7 +8,7 @@ from fhir_srs.errors import UsageError
 from fhir_srs.model import TestResult
 from fhir_srs.survival.chi_square import chi_square, no_test
 from fhir_srs.survival.risk_sets import Ties, block, likelihood, residuals
-from fhir_srs.survival.rows import Column, Floats, Ints, Reader, parts
+from fhir_srs.survival.rows import Column, Floats, Ints, Reader, by_patient, parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,12 +146,6 @@ def robust_residuals(rows: Compared, ties: Ties) -> Floats:
             one = block(rows.days[inside], rows.event[inside] == 1, indicators[inside], ties)
             found[inside] = residuals(one, likelihood(one, np.zeros(rows.groups)))
     return by_patient(found, rows.patient, rows.clusters)
-
-
-def by_patient(values: Floats, patient: Ints, clusters: int) -> Floats:
-    """The columns of *values* summed over the rows of each patient."""
-    columns = [np.bincount(patient, weights=column, minlength=clusters) for column in values.T]
-    return np.column_stack(columns)
 
 
 def _robust(base: TestResult, psi: Floats) -> TestResult:

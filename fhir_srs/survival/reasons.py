@@ -21,11 +21,11 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "groups-never-together": "no event while two groups were under observation at once",
         "too-few-patients": "a clustered test needs more patients than degrees of freedom",
         "null-incidence-one": "the pooled incidence reaches 1 while groups are still compared",
-        "constant-covariate": "a covariate has one value in all rows, or in all rows of each stratum",
+        "constant-covariate": "at each event a covariate has one value in all rows at risk",
         "dependent-covariates": "a covariate is a linear combination of others",
         "separation": "a coefficient runs off: a covariate tells who fails next at every event",
         "not-converged": "the iteration ended before its certificate of convergence held",
-        "one-event-day": "all events fall on one day, so no effect can change with time",
+        "one-event-day": "all events that inform fall on one day, so no effect can change with time",
         "no-logarithm-of-day-0": "an event on day 0 has no logarithm",
     }
 )

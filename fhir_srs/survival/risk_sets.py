@@ -48,9 +48,7 @@ class Likelihood:
 
     loglik: float
     score: Floats
-    information: Floats
     relative: Floats
-    weight: Floats
     mean: Floats
     inverse: Floats
     tilt: Floats
@@ -83,20 +81,31 @@ def likelihood(rows: Block, beta: Floats) -> Likelihood:
     each = 1 / s0
     mean = s1 * each[:, None]
     inverse, kept = _by_step(rows, each), _by_step(rows, each * (1 - rows.tied))
-    weight = relative * exposure(rows, inverse)
-    weight[rows.died] -= relative[rows.died] * (inverse - kept)[rows.step]
     return Likelihood(
         loglik=float(np.sum(eta[rows.died]) - np.sum(np.log(s0)) - top * len(rows.step)),
         score=rows.z[rows.died].sum(axis=0) - mean.sum(axis=0),
-        information=rows.z.T @ (weight[:, None] * rows.z) - mean.T @ mean,
         relative=relative,
-        weight=weight,
         mean=mean,
         inverse=inverse,
         tilt=_by_step(rows, mean * each[:, None]),
         kept=kept,
         kept_tilt=_by_step(rows, mean * (each * (1 - rows.tied))[:, None]),
     )
+
+
+def information(rows: Block, at: Likelihood, factor: Floats | None = None) -> Floats:
+    """The information of *rows*, the share of each event day multiplied by *factor* where it is given."""
+    many = np.ones(len(rows.event_day)) if factor is None else factor
+    weight = at.relative * exposure(rows, at.inverse * many)
+    weight[rows.died] -= at.relative[rows.died] * ((at.inverse - at.kept) * many)[rows.step]
+    means = at.mean.T @ (at.mean * many[rows.step, None])
+    found: Floats = rows.z.T @ (weight[:, None] * rows.z) - means
+    return found
+
+
+def score_of_days(rows: Block, at: Likelihood) -> Floats:
+    """The score's share of each event day: a row a day."""
+    return _by_step(rows, rows.z[rows.died] - at.mean)
 
 
 def residuals(rows: Block, at: Likelihood) -> Floats:

@@ -203,5 +203,11 @@ def parts(numbers: Ints, count: int) -> list[slice]:
     return [slice(int(start), int(end)) for start, end in itertools.pairwise(ends)]
 
 
+def by_patient(values: Floats, patient: Ints, clusters: int) -> Floats:
+    """The columns of *values* summed over the rows of each patient."""
+    columns = [np.bincount(patient, weights=column, minlength=clusters) for column in values.T]
+    return np.column_stack(columns)
+
+
 def _kind(column: Column) -> str:
     return column.dtype.kind if isinstance(column, np.ndarray) else "O"
