@@ -137,7 +137,7 @@ def test_coefficients_and_model_errors_equal_lifelines(seed):
         frame = pd.DataFrame(covariates).astype(float)
         frame = frame.assign(days=days, event=status == 1, strata=strata)
         theirs = CoxPHFitter().fit(
-            frame, "days", "event", strata=["strata"], fit_options={"precision": 1e-12, "r_precision": 1e-15}
+            frame, "days", "event", strata=["strata"], fit_options={"precision": 1e-20, "r_precision": 1e-16}
         )
     ours = cox(days, status == 1, covariates, strata=strata)
     assert ours.coef == pytest.approx(theirs.params_.to_numpy(), rel=1e-7)
