@@ -21,6 +21,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "groups-never-together": "no event while two groups were under observation at once",
         "too-few-patients": "a clustered test needs more patients than degrees of freedom",
         "null-incidence-one": "the pooled incidence reaches 1 while groups are still compared",
+        "variance-not-positive": "so many tied events that the variance formula of the test breaks down",
         "constant-covariate": "at each event a covariate has one value in all rows at risk",
         "dependent-covariates": "a covariate is a linear combination of others",
         "separation": "a coefficient runs off: a covariate tells who fails next at every event",

@@ -22,7 +22,8 @@ from fhir_srs.survival.rows import Bools, Column, Floats, Ints, Reader, by_patie
 
 STEP = 1e-10  # Newton has arrived when a step is this small, relative to 1 + |beta|
 RUNAWAY = 15.0  # |beta| times the covariate's standard deviation: no finite maximum
-STEPS, HALVINGS = 200, 40
+STEPS, HALVINGS = 200, 60
+SETTLED = 10  # Newton steps after which an overshoot is no longer to be expected
 FEW = 10  # events for each covariate; below it a fit is flagged
 
 
@@ -194,24 +195,23 @@ def maximise(
     """
     The maximum of the partial likelihood by Newton's method from 0, with step halving.
 
-    Covariates have unit size, so that a coefficient beyond `RUNAWAY` means monotone likelihood.
+    Covariates have unit size, so that a coefficient beyond `RUNAWAY` means monotone likelihood; so does
+    information that has vanished in some direction.
     """
     beta = np.zeros(len(names))
     at = evaluate(beta)
-    info = _information(blocks, at)
+    start = info = _information(blocks, at)
     reason = _degenerate(info, sum(len(one.step) for one in blocks), names)
-    for _ in range(STEPS if reason is None else 0):
-        try:
-            newton = np.asarray(np.linalg.solve(info, _score(at)), dtype=np.float64)
-        except np.linalg.LinAlgError:
-            return Maximum(beta, reason="separation")
+    for number in range(STEPS if reason is None else 0):
+        newton = np.asarray(np.linalg.lstsq(info, _score(at))[0], dtype=np.float64)
+        arrived = np.abs(newton).max() <= STEP * (1 + np.abs(beta).max())
         step, at = _climb(evaluate, beta, newton, at)
         beta = beta + step
         info = _information(blocks, at)
-        if not np.isfinite(beta).all() or (np.abs(beta) > RUNAWAY).any():
+        if (np.abs(beta) > RUNAWAY).any() or ((arrived or number >= SETTLED) and _vanished(info, start)):
             return Maximum(beta, reason="separation")
-        if np.abs(step).max() <= STEP * (1 + np.abs(beta).max()):
-            return Maximum(beta, at, info, reason="separation" if _flat(info) else None)
+        if arrived:
+            return Maximum(beta, at, info)
     return Maximum(beta, reason=reason or "not-converged")
 
 
@@ -224,9 +224,9 @@ def _climb(
     for _ in range(HALVINGS):
         there = evaluate(beta + step)
         if sum(one.loglik for one in there) >= floor:
-            return step, there
+            break
         step = step / 2
-    return np.zeros_like(step), at
+    return step, there
 
 
 def _refused(design: Design, blocks: list[tuple[slice, Block]]) -> Maximum | None:
@@ -259,6 +259,12 @@ def _flat(info: Floats) -> bool:
         return True
     scale = 1 / np.sqrt(variance)
     return bool(np.linalg.eigvalsh(info * np.outer(scale, scale))[0] <= RANK)
+
+
+def _vanished(info: Floats, start: Floats) -> bool:
+    """Whether in some direction *info* is nothing beside what it was at the *start*."""
+    root = np.linalg.inv(np.linalg.cholesky(start))
+    return bool(np.linalg.eigvalsh(root @ info @ root.T)[0] <= RANK)
 
 
 def _information(blocks: list[Block], at: Sequence[Likelihood]) -> Floats:

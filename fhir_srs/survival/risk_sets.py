@@ -70,7 +70,11 @@ def block(days: Ints, died: Bools, z: Floats, ties: Ties) -> Block:
 
 
 def likelihood(rows: Block, beta: Floats) -> Likelihood:
-    """The partial likelihood of *rows* at *beta*; the covariates are best centred and of unit size."""
+    """
+    The partial likelihood of *rows* at *beta*; the covariates are best centred and of unit size.
+
+    Where *beta* is so large that a risk set weighs nothing, the log-likelihood is minus infinity.
+    """
     eta = rows.z @ beta
     top = float(eta.max(initial=0.0))
     relative = np.exp(eta - top)
@@ -78,17 +82,18 @@ def likelihood(rows: Block, beta: Floats) -> Likelihood:
     s0 = _at_risk(rows, relative)[rows.step] - rows.tied * _of_deaths(rows, relative)[rows.step]
     tied = rows.tied[:, None]
     s1 = _at_risk(rows, of_z)[rows.step] - tied * _of_deaths(rows, of_z)[rows.step]
-    each = 1 / s0
+    weightless = bool((s0 < np.finfo(np.float64).tiny).any())
+    each = 1 / np.maximum(s0, np.finfo(np.float64).tiny)
     mean = s1 * each[:, None]
-    inverse, kept = _by_step(rows, each), _by_step(rows, each * (1 - rows.tied))
+    loglik = float(np.sum(eta[rows.died]) + np.sum(np.log(each)) - top * len(rows.step))
     return Likelihood(
-        loglik=float(np.sum(eta[rows.died]) - np.sum(np.log(s0)) - top * len(rows.step)),
+        loglik=-np.inf if weightless else loglik,
         score=rows.z[rows.died].sum(axis=0) - mean.sum(axis=0),
         relative=relative,
         mean=mean,
-        inverse=inverse,
+        inverse=_by_step(rows, each),
         tilt=_by_step(rows, mean * each[:, None]),
-        kept=kept,
+        kept=_by_step(rows, each * (1 - rows.tied)),
         kept_tilt=_by_step(rows, mean * (each * (1 - rows.tied))[:, None]),
     )
 

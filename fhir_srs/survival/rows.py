@@ -74,11 +74,25 @@ class Reader:
         self._faults: list[Fault] = []
         self._lengths: dict[str, int] = {}
 
-    def days(self, column: Column, name: str = "days") -> Ints:
-        """*column* as whole numbers from 0 on. Floats are refused, even whole ones."""
+    def days(self, column: Column, name: str = "days", least: int = 0) -> Ints:
+        """*column* as whole numbers from *least* on. Floats are refused, even whole ones."""
         whole = self._integers(column, name, bools=False)
-        self._refuse(whole < 0, f"{name} must not be negative")
+        rule = f"{name} must not be " + ("negative" if least == 0 else f"below {least}")
+        self._refuse(whole < least, rule)
         return whole
+
+    def open_days(self, column: Column, name: str) -> Floats:
+        """*column* as whole numbers or infinity: an array that holds infinity can only be of floats."""
+        self._lengths[name] = len(column)
+        kinds = (int, float, np.integer, np.floating)
+
+        def fits(value: Any) -> bool:
+            number = isinstance(value, kinds) and not isinstance(value, bool)
+            return number and (value == np.inf or float(value).is_integer())
+
+        if self._each(column, fits, f"{name} must be a whole number or infinity"):
+            return np.asarray(column, dtype=np.float64)
+        return np.zeros(len(column))
 
     def codes(self, column: Column, name: str, highest: int) -> Ints:
         """*column* as integers from 0 to *highest*; booleans count as 0 and 1."""
