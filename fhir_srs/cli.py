@@ -4,7 +4,7 @@ Exit codes are those of `fhir_srs.errors`; each command imports what it needs wh
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +15,7 @@ import typer
 from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from fhir_srs.model import Mapped
+    from fhir_srs.model import Mapped, ResourceCounts
 
 app = typer.Typer(
     name="fhir-srs",
@@ -107,18 +107,26 @@ def map_(
     out: Annotated[Path | None, typer.Option(help="lesions as NDJSON; stdout if not given")] = None,
     events: Annotated[Path | None, typer.Option(help="events as NDJSON")] = None,
     issues: Annotated[Path | None, typer.Option(help="issues as NDJSON")] = None,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="processes; the result is the same")] = 1,
 ) -> None:
-    """Map files to lesions: no server, no store."""
-    from fhir_srs.model import event_row, lesion_row
-    from fhir_srs.report.attrition import attrition_lines
+    """Map files to lesions: no server, no store. What does not fit into memory goes through TMPDIR."""
+    from fhir_srs import load_profile
+    from fhir_srs.engine import mapped_files
+    from fhir_srs.progress import shown
+    from fhir_srs.report.attrition import tally_lines
 
-    mapped = _mapped(sources, profile)
-    _write_lines(out, map(lesion_row, mapped.lesions))
-    if events:
-        _write_lines(events, map(event_row, mapped.events))
-    if issues:
-        _write_lines(issues, mapped.issues)
-    _note_lines(attrition_lines(mapped))
+    known = load_profile(profile)
+    with (
+        shown(sys.stderr) as report,
+        mapped_files(sources, known, jobs=jobs, notice=_note, report=report) as found,
+    ):
+        _need_readable(found.tally.counts)
+        _write_bytes(out, found.lesions())
+        if events:
+            _write_bytes(events, found.events())
+        if issues:
+            _write_bytes(issues, found.issues())
+    _note_lines(tally_lines(found.tally))
 
 
 @app.command()
@@ -208,16 +216,23 @@ def _cohort(name: CohortName, patients: int, seed: int) -> Any:
 def _mapped(sources: Sequence[Path], profile_name: str) -> "Mapped":
     """Map *sources* with a progress display; DataError (65) if not one resource could be read."""
     from fhir_srs import load_profile, map_resources
-    from fhir_srs.files import read_sources
+    from fhir_srs.files import Place, read_sources
     from fhir_srs.progress import counted, shown
 
-    profile = load_profile(profile_name)
+    profile, place = load_profile(profile_name), Place()
     with shown(sys.stderr) as report:
-        resources = counted(read_sources(sources, notice=_note), "resources read", report)
-        mapped = map_resources(resources, profile=profile)
-    if mapped.counts.read == mapped.counts.refused:
-        raise DataError("no readable FHIR resource in the sources")
+        mapped = map_resources(
+            counted(read_sources(sources, _note, place), "resources read", report),
+            profile=profile,
+            unread=lambda path: _note(place.unread(path)),
+        )
+    _need_readable(mapped.counts)
     return mapped
+
+
+def _need_readable(counts: "ResourceCounts") -> None:
+    if counts.read == counts.refused:
+        raise DataError("no readable FHIR resource in the sources")
 
 
 def _day(text: str) -> date:
@@ -227,12 +242,10 @@ def _day(text: str) -> date:
         raise UsageError("--cutoff must be a date such as 2026-06-30") from None
 
 
-def _write_lines(path: Path | None, rows: Iterable[Any]) -> None:
-    """Write *rows* as NDJSON to *path*, or to stdout."""
-    from fhir_srs.model import to_json
+def _write_bytes(path: Path | None, lines: Iterable[bytes]) -> None:
+    """Write *lines* to *path*, or to stdout."""
     from fhir_srs.report.save import save
 
-    lines: Iterator[bytes] = (to_json(row) + b"\n" for row in rows)
     if path:
         save(path, lines)
     else:

@@ -1,42 +1,101 @@
 """Reading sources: files and folders of FHIR JSON, one resource or Bundle at a time.
 
 SOURCE is a file or a folder (read recursively): `.ndjson`, `.ndjson.gz`, `.json` (design.md 4.4). Lines
-are handed on as they are; whether one can be read is for mapping to say, where in a file it stood is
-said here, through *notice*: never with a value from it.
+are handed on as they are. Whether one can be read is for mapping to say; a `Place` knows where it stood.
 """
 
 import gzip
+import os
+import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
-
-import msgspec
+from typing import BinaryIO, NamedTuple
 
 from fhir_srs.errors import LocalIOError
 
 _SUFFIXES = (".ndjson", ".ndjson.gz", ".json")
+_BUFFER = 1 << 18
+# How much larger FHIR is than its archive; only used to choose a size, never for a result.
+_GZIP_RATIO = 10
 Notice = Callable[[str], None]
 
 
-class _Anything(msgspec.Struct):
-    """A JSON object; nothing in it is kept."""
+class Place:
+    """Where the item last yielded stood: a file, and the offset in bytes of its first (unpacked) byte."""
+
+    __slots__ = ("file", "offset", "problem")
+
+    def __init__(self) -> None:
+        self.file = Path()
+        self.offset = 0
+        self.problem = ""
+
+    def unread(self, path: str | None) -> str:
+        """What to say of the item if it, or its element *path*, was not readable: never a value."""
+        what = self.problem or ("cannot be read" if path else "not a readable resource")
+        return f"{self.file}: offset {self.offset}: {f'{path} ' if path else ''}{what}"
 
 
-_OBJECT = msgspec.json.Decoder(_Anything)
+class Piece(NamedTuple):
+    """The lines of *file* whose first byte is at *start* or after, and before *stop*; all without *stop*."""
+
+    file: Path
+    start: int = 0
+    stop: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Its bytes in the file system; 0 where nobody knows (a pipe)."""
+        return _status(self.file).st_size if self.stop is None else self.stop - self.start
 
 
-def read_sources(paths: Iterable[Path | str], notice: Notice) -> Iterator[bytes]:
+def read_sources(paths: Iterable[Path | str], notice: Notice, place: Place | None = None) -> Iterator[bytes]:
     """
     The JSON of each resource or Bundle in *paths*, in the order of names; blank lines are skipped.
 
-    What cannot be read on its way (a line that is no JSON, an archive that ends early, a file of another
-    kind in a folder) is said to *notice* with file and offset in bytes. LocalIOError for a named file or
-    folder that cannot be read.
+    *place* tells where the last one stood. A file of another kind in a folder is said to *notice*. An
+    archive that ends early gives an empty item at its end. LocalIOError for a named file or folder that
+    cannot be read.
     """
+    place = place or Place()
+    for piece in pieces(paths, notice):
+        yield from read_piece(piece, place)
+
+
+def pieces(paths: Iterable[Path | str], notice: Notice, size: int | None = None) -> Iterator[Piece]:
+    """The files of *paths*, those of plain lines in ranges of *size* bytes, if that is given."""
     for path in map(Path, paths):
         for file in _files(path, notice):
-            yield from _resources(file, notice)
+            yield from _ranges(file, size) if size and _is_divisible(file) else [Piece(file)]
+
+
+def unpacked_size(paths: Iterable[Path | str]) -> int | None:
+    """About how many bytes of JSON *paths* hold; None if one is no regular file, so that nobody knows."""
+    total = 0
+    for path in map(Path, paths):
+        for file in _files(path, lambda _text: None):
+            status = _status(file)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            total += status.st_size * (_GZIP_RATIO if file.name.endswith(".gz") else 1)
+    return total
+
+
+def read_piece(piece: Piece, place: Place) -> Iterator[bytes]:
+    """The JSON of each resource or Bundle in *piece*; *place* follows."""
+    place.file, place.offset, place.problem = piece.file, piece.start, ""
+    try:
+        if piece.file.name.endswith(".ndjson.gz"):
+            with gzip.open(piece.file, "rb") as lines:
+                yield from _packed(lines, place)
+        elif piece.file.name.endswith(".ndjson"):
+            with piece.file.open("rb", buffering=_BUFFER) as lines:
+                yield from _range(lines, piece, place)
+        else:
+            yield piece.file.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
+    except OSError as error:
+        raise _failed(piece.file, error) from None
 
 
 def _files(path: Path, notice: Notice) -> Iterator[Path]:
@@ -47,7 +106,7 @@ def _files(path: Path, notice: Notice) -> Iterator[Path]:
     try:
         found = sorted(one for one in path.rglob("*") if one.is_file())
     except OSError as error:
-        raise LocalIOError(f"{path}: {type(error).__name__}") from None
+        raise _failed(path, error) from None
     for file in found:
         if file.name.endswith(_SUFFIXES):
             yield file
@@ -55,48 +114,51 @@ def _files(path: Path, notice: Notice) -> Iterator[Path]:
             notice(f"{file}: skipped, neither .ndjson, .ndjson.gz nor .json")
 
 
-def _resources(file: Path, notice: Notice) -> Iterator[bytes]:
+def _status(file: Path) -> os.stat_result:
     try:
-        if file.name.endswith(".ndjson.gz"):
-            with gzip.open(file, "rb") as lines:
-                yield from _lines(file, lines, notice)
-        elif file.name.endswith(".ndjson"):
-            with file.open("rb") as lines:
-                yield from _lines(file, lines, notice)
-        else:
-            yield from _document(file, notice)
+        return file.stat()
     except OSError as error:
-        raise LocalIOError(f"{file}: {type(error).__name__}") from None
+        raise _failed(file, error) from None
 
 
-def _lines(file: Path, lines: BinaryIO | gzip.GzipFile, notice: Notice) -> Iterator[bytes]:
-    """The lines of *lines* without their ends; one that is no whole JSON object is said to *notice*."""
+def _failed(path: Path, error: OSError) -> LocalIOError:
+    return LocalIOError(f"{path}: {type(error).__name__}")
+
+
+def _is_divisible(file: Path) -> bool:
+    return file.name.endswith(".ndjson") and stat.S_ISREG(_status(file).st_mode)
+
+
+def _ranges(file: Path, size: int) -> Iterator[Piece]:
+    end = _status(file).st_size
+    return (Piece(file, start, min(start + size, end)) for start in range(0, end, size))
+
+
+def _range(lines: BinaryIO, piece: Piece, place: Place) -> Iterator[bytes]:
+    """The lines that begin in *piece*, the last of them to its end, without blank ones."""
+    offset = piece.start
+    if offset:
+        # The line that reaches into this range belongs to the one before, and may reach beyond this one.
+        lines.seek(offset - 1)
+        offset += len(lines.readline(-1 if piece.stop is None else piece.stop - offset + 1)) - 1
+    for line in lines if piece.stop is None or offset < piece.stop else ():
+        if not line.isspace():
+            place.offset = offset
+            yield line
+        offset += len(line)
+        if piece.stop is not None and offset >= piece.stop:
+            return
+
+
+def _packed(lines: gzip.GzipFile, place: Place) -> Iterator[bytes]:
+    """The lines of an archive without blank ones; one that ends early ends with an empty item."""
     offset = 0
     try:
         for line in lines:
-            body = line.strip()
-            if body:
-                if not _is_object(body):
-                    notice(f"{file}: offset {offset}: not a readable resource")
-                yield body
+            place.offset = offset
             offset += len(line)
+            if not line.isspace():
+                yield line
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        notice(f"{file}: offset {offset}: the archive ends early")
+        place.offset, place.problem = offset, "the archive ends early"
         yield b""
-
-
-def _is_object(body: bytes) -> bool:
-    """Whether *body* is one whole JSON object."""
-    try:
-        _OBJECT.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    return True
-
-
-def _document(file: Path, notice: Notice) -> Iterator[bytes]:
-    """The one resource or Bundle of a .json file."""
-    body = file.read_bytes().removeprefix(b"\xef\xbb\xbf").strip()
-    if not _is_object(body):
-        notice(f"{file}: offset 0: not a readable resource")
-    yield body

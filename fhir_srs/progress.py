@@ -46,23 +46,52 @@ def shown(stream: TextIO, clock: Callable[[], float] = time.monotonic) -> Iterat
 
 def _lines(stream: TextIO, clock: Callable[[], float]) -> Report:
     shown_at: dict[str, float] = {}
+    began: dict[str, tuple[float, int]] = {}
 
     def report(stage: str, done: int, total: int | None = None) -> None:
         now = clock()
+        since, before = began.setdefault(stage, (now, done))
         finished = total is not None and done >= total
         if finished or now - shown_at.setdefault(stage, now) >= LINE_EVERY:
             shown_at[stage] = now
-            stream.write(f"{stage}: {done:,}{f' of {total:,}' if total and not finished else ''}\n")
+            whole = f" of {total:,}" if total and not finished else ""
+            stream.write(f"{stage}: {done:,}{whole}{_rate(done - before, now - since)}\n")
 
     return report
+
+
+def _rate(done: int, seconds: float) -> str:
+    """How fast it went on average, once that can be told."""
+    return f" ({done / seconds:,.0f}/s)" if seconds >= LINE_EVERY else ""
 
 
 @contextmanager
 def _bars(stream: TextIO) -> Iterator[Report]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    class RateColumn(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            rate = task.finished_speed or task.speed
+            return Text(f"{rate:,.0f}/s" if rate else "")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        RateColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(file=stream), transient=True) as progress:
         tasks: dict[str, TaskID] = {}
 

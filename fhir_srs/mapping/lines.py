@@ -133,6 +133,16 @@ class SecondLook:
     def _one(self, body: bytes | None) -> Kept | None:
         return None if body is None else next(iter(self.read([body]).values()))
 
+    def told(self, body: bytes) -> Told:
+        """Whom the resource in *body* is about, as it says itself."""
+        kept = self._one(body)
+        return Told() if kept is None else told(about(kept))
+
+    def patient(self, body: bytes) -> r4.Patient | None:
+        """The Patient in *body*."""
+        kept = self._one(body)
+        return kept if isinstance(kept, r4.Patient) else None
+
     def drug(self, body: bytes) -> Drug | None:
         """The ingredients of the Medication in *body*."""
         kept = self._one(body)

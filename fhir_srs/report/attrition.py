@@ -1,39 +1,29 @@
 """What became of everything that was read: nothing disappears without being counted."""
 
-from collections import Counter
 from collections.abc import Iterator
 
-from fhir_srs.model import Lesion, Mapped
-
-# What a lesion may lack, as its own issues say (mappings/issues.csv).
-LACKING = {
-    "without a dose": lambda lesion: lesion.dose_gy is None,
-    "without a vertebral level": lambda lesion: not lesion.levels,
-    "without a treatment date": lambda lesion: lesion.end is None,
-    "in progress": lambda lesion: lesion.provisional,
-}
+from fhir_srs.mapping.tally import LACKING, Tally, tally
+from fhir_srs.model import Mapped
 
 
 def attrition_lines(mapped: Mapped) -> Iterator[str]:
     """Resources by fate, issues by reason, lesions and what they lack; counts only."""
-    counts = mapped.counts
+    return tally_lines(tally(mapped))
+
+
+def tally_lines(found: Tally) -> Iterator[str]:
+    """As `attrition_lines`, of counts that were taken already."""
+    counts = found.counts
     fates = f"{counts.used:,} used + {counts.ignored:,} ignored + {counts.refused:,} refused"
     yield f"resources: {counts.read:,} = {fates}"
-    yield f"lesions: {len(mapped.lesions):,} in {len(mapped.patients):,} patients"
-    yield f"events: {len(mapped.events):,}"
-    yield from _lacking(mapped.lesions)
-    yield from _reasons(mapped)
+    yield f"lesions: {found.lesions:,} in {found.patients:,} patients"
+    yield f"events: {found.events:,}"
+    yield from (f"  {found.lacking[text]:,} {text}" for text in LACKING if found.lacking[text])
+    yield from _reasons(found)
 
 
-def _lacking(lesions: list[Lesion]) -> Iterator[str]:
-    for text, lacks in LACKING.items():
-        number = sum(map(lacks, lesions))
-        if number:
-            yield f"  {number:,} {text}"
-
-
-def _reasons(mapped: Mapped) -> Iterator[str]:
-    reasons = Counter((issue.used, issue.reason) for issue in mapped.issues)
+def _reasons(found: Tally) -> Iterator[str]:
+    reasons = found.reasons
     if reasons:
         yield "issues:"
     for (used, reason), number in sorted(

@@ -1,14 +1,11 @@
 """Bytes, dicts, Bundles and models; what is broken costs only itself; counting; whose resource it is."""
 
-import gzip
 import json
 
 import pytest
 from fhir.resources.R4B.procedure import Procedure
 
 from fhir_srs import load_profile, map_resources
-from fhir_srs.errors import LocalIOError
-from fhir_srs.files import read_sources
 from tests.unit.mapping_given import cgy, concept, course, dose, patient, procedure, surgical, volume
 
 PROFILE = load_profile("mcode")
@@ -284,47 +281,6 @@ def test_two_unmerged_records_with_one_identifier_get_different_lesion_ids():
     found = mapped(patient(), twin, surgical("s"), surgical("t", subject={"reference": "Patient/q"}))
     assert len(set(lesion_ids(found))) == 2
     assert "id-collision" in {one.reason for one in found.issues}
-
-
-# Files
-
-
-def test_sources_are_files_and_folders_of_any_kind(tmp_path):
-    lines = b"\n".join(json.dumps(one).encode() for one in (patient(), surgical()))
-    (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "a.ndjson").write_bytes(lines + b"\r\n\n")
-    (tmp_path / "b.ndjson.gz").write_bytes(gzip.compress(lines))
-    (tmp_path / "c.json").write_text(
-        json.dumps({"resourceType": "Bundle", "entry": [{"resource": patient()}]})
-    )
-    (tmp_path / "notes.txt").write_text("x")
-    said = []
-    assert len(list(read_sources([tmp_path], said.append))) == 5
-    assert said == [f"{tmp_path / 'notes.txt'}: skipped, neither .ndjson, .ndjson.gz nor .json"]
-
-
-def test_a_truncated_line_is_said_with_file_and_offset_and_the_rest_is_read(tmp_path):
-    file = tmp_path / "a.ndjson"
-    first, last = json.dumps(patient()).encode() + b"\n", json.dumps(surgical()).encode() + b"\n"
-    file.write_bytes(first + b'{"resourceType":"Procedure","id":"S3CRET\n' + last)
-    said = []
-    found = map_resources(read_sources([file], said.append), profile=PROFILE)
-    assert said == [f"{file}: offset {len(first)}: not a readable resource"]
-    assert (len(found.lesions), found.counts.refused, found.issues[0].resource) == (1, 1, None)
-
-
-def test_an_archive_that_ends_early_gives_what_it_had(tmp_path):
-    file = tmp_path / "a.ndjson.gz"
-    many = b"".join(json.dumps(patient(f"p{n}")).encode() + b"\n" for n in range(3000))
-    file.write_bytes(gzip.compress(many)[:-200])
-    said = []
-    found = map_resources(read_sources([file], said.append), profile=PROFILE)
-    assert (found.counts.refused >= 1, found.counts.used > 0, "ends early" in said[-1]) == (True, True, True)
-
-
-def test_a_named_file_that_cannot_be_read_is_an_error(tmp_path):
-    with pytest.raises(LocalIOError):
-        list(read_sources([tmp_path / "absent.ndjson"], print))
 
 
 def test_a_procedure_of_another_kind_is_no_lesion():

@@ -15,7 +15,7 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end():
         report("pull", 2)
         report("pull", 2000)
         report("pull", 3000, 3000)
-    assert stream.getvalue() == "pull: 2,000\npull: 3,000\n"
+    assert stream.getvalue() == "pull: 2,000 (333/s)\npull: 3,000 (461/s)\n"
 
 
 def test_a_terminal_gets_bars_and_is_left_clean():
