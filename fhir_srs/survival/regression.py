@@ -179,11 +179,12 @@ def fit(base: Fit, design: Design, blocks: list[tuple[slice, Block]]) -> tuple[F
     inverse = np.linalg.inv(found.information)
     influence = psi @ inverse / design.scale
     summed = np.sum(by_patient(influence, design.patient, design.clusters) ** 2, axis=0)
-    known = (summed > NOISE * np.sum(influence**2, axis=0)) & (design.clusters > 1)
+    modelled = np.diag(inverse) / design.scale**2
+    known = (summed > NOISE * np.maximum(np.sum(influence**2, axis=0), modelled)) & (design.clusters > 1)
     fitted = replace(
         base,
         coef=_floats(found.beta / design.scale),
-        model_error=_floats(np.sqrt(np.diag(inverse)) / design.scale),
+        model_error=_floats(np.sqrt(modelled)),
         loglik=float(sum(at.loglik for at in found.at)),
     )
     return _wald(fitted, found.beta / design.scale, np.sqrt(summed), known), found
