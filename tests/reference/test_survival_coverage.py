@@ -1,15 +1,25 @@
-"""Coverage of the default intervals by simulation: the designs of spec/statistics.md sections 5 and 11."""
+"""Coverage of the default intervals by simulation: the designs of spec/statistics.md sections 5 and 11.
+
+`python -m tests.reference.test_survival_coverage` prints the table of docs/statistics.md.
+"""
+
+import sys
 
 import numpy as np
 import pytest
 
-from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion
+from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion, restricted_mean
 
 pytestmark = pytest.mark.long
 
 STUDIES = 2_000
 HORIZON, TRUTH = 365, 0.70
 DESIGNS = [(60, 48), (40, 32), (60, 24)]
+COHORT = (61, 49)  # lesions and patients of Ryu et al. 2008
+COHORT_STUDIES = 4_000
+FRAILTIES = [0, 1, 3]
+CORRELATIONS, SHARES = [0.0, 0.3, 0.6, 0.9], [0.50, 0.70, 0.85, 0.95]
+DEATH_RATE = 1 / 900
 
 
 def spread(lesions, patients):
@@ -39,57 +49,123 @@ def holds(estimate, truth):
     return estimate.low is not None and estimate.low <= truth <= estimate.high
 
 
-@pytest.mark.parametrize("variance", [0, 1, 3])
+def covered(figures, truth):
+    """The share of *figures* with an interval whose interval holds *truth*; nearly all must have one."""
+    figures = list(figures)
+    made = [one for one in figures if one.low is not None]
+    assert len(made) > 0.99 * len(figures)
+    return np.mean([holds(one, truth) for one in made])
+
+
+def followed(generator, patient, patients, variance):
+    """Days and events of one study; all lesions of a patient are followed equally long."""
+    event = lesion_times(generator, patient, patients, variance)
+    end = generator.integers(200, 1100, patients)[patient]
+    return np.minimum(event, end).astype(np.int64), event <= end
+
+
+def survival_coverage(lesions, patients, variance, studies=STUDIES):
+    generator, patient = np.random.default_rng(lesions + patients + variance), spread(lesions, patients)
+    rows = (followed(generator, patient, patients, variance) for _ in range(studies))
+    return covered((kaplan_meier(*row, patient).at(HORIZON) for row in rows), TRUTH)
+
+
+def mean_coverage(lesions, patients, variance, studies=STUDIES):
+    generator, patient = np.random.default_rng(500 + lesions + variance), spread(lesions, patients)
+    many = lesion_times(np.random.default_rng(99), np.arange(400_000), 400_000, variance)
+    truth = float(np.minimum(many, HORIZON).mean())  # its own error is 0.2 days
+    rows = (followed(generator, patient, patients, variance) for _ in range(studies))
+    return covered((restricted_mean(*row, HORIZON, patient) for row in rows), truth)
+
+
+def competing(generator, patient, patients, variance):
+    """Days and status of one study in which death competes, and the true times behind them."""
+    event = lesion_times(generator, patient, patients, variance)
+    death = np.ceil(generator.exponential(1 / DEATH_RATE, patients))[patient]
+    end = generator.integers(200, 1100, patients)[patient]
+    days = np.minimum(np.minimum(event, death), end)
+    status = np.where(days == event, 1, np.where(days == death, 2, 0))
+    return days.astype(np.int64), status, event, death
+
+
+def incidence_coverage(lesions, patients, variance, studies=STUDIES):
+    generator, patient = (
+        np.random.default_rng(1000 + lesions + patients + variance),
+        spread(lesions, patients),
+    )
+    _, _, event, death = competing(generator, np.arange(400_000), 400_000, variance)
+    truth = float(np.mean((event <= HORIZON) & (event <= death)))
+    rows = (competing(generator, patient, patients, variance) for _ in range(studies))
+    return covered((aalen_johansen(*row[:2], patient).at(HORIZON) for row in rows), truth)
+
+
+def proportion_coverage(share, correlation, lesions, patients, method="korn-graubard", studies=STUDIES):
+    generator = np.random.default_rng(int(1000 * share + 10 * correlation) + lesions - 40)
+    patient, figures = spread(lesions, patients), []
+    for _ in range(studies):
+        shared = generator.random(patients) < share
+        copied = generator.random(lesions) < np.sqrt(correlation)  # two rows agree if both copy their patient
+        success = np.where(copied, shared[patient], generator.random(lesions) < share)
+        figures.append(holds(proportion(success, patient, method), share))
+    return np.mean(figures)
+
+
+@pytest.mark.parametrize("variance", FRAILTIES)
 @pytest.mark.parametrize(("lesions", "patients"), DESIGNS)
 def test_the_default_interval_of_kaplan_meier_covers(lesions, patients, variance):
-    generator, covered, made = np.random.default_rng(lesions + patients + variance), 0, 0
-    patient = spread(lesions, patients)
-    for _ in range(STUDIES):
-        event = lesion_times(generator, patient, patients, variance)
-        end = generator.integers(200, 1100, patients)[patient]  # one follow-up for all lesions of a patient
-        days = np.minimum(event, end).astype(np.int64)
-        at = kaplan_meier(days, event <= end, patient).at(HORIZON)
-        made += at.low is not None
-        covered += holds(at, TRUTH)
-    assert made > 0.99 * STUDIES
-    assert covered / made >= 0.925
+    assert survival_coverage(lesions, patients, variance) >= 0.925
 
 
-@pytest.mark.parametrize("variance", [0, 1, 3])
+@pytest.mark.parametrize("variance", FRAILTIES)
 @pytest.mark.parametrize(("lesions", "patients"), DESIGNS)
 def test_the_default_interval_of_an_incidence_covers(lesions, patients, variance):
-    patient, death_rate = spread(lesions, patients), 1 / 900
-
-    def study(generator, patient, patients):
-        event = lesion_times(generator, patient, patients, variance)
-        death = np.ceil(generator.exponential(1 / death_rate, patients))[patient]
-        end = generator.integers(200, 1100, patients)[patient]
-        days = np.minimum(np.minimum(event, death), end)
-        status = np.where(days == event, 1, np.where(days == death, 2, 0))
-        return days.astype(np.int64), status, event, death
-
-    generator = np.random.default_rng(1000 + lesions + patients + variance)
-    many = np.arange(400_000)
-    _, _, event, death = study(generator, many, len(many))
-    truth = float(np.mean((event <= HORIZON) & (event <= death)))
-    covered = made = 0
-    for _ in range(STUDIES):
-        days, status, _, _ = study(generator, patient, patients)
-        at = aalen_johansen(days, status, patient).at(HORIZON)
-        made += at.low is not None
-        covered += holds(at, truth)
-    assert made > 0.99 * STUDIES
-    assert covered / made >= 0.925
+    assert incidence_coverage(lesions, patients, variance) >= 0.925
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6, 0.9])
-@pytest.mark.parametrize("share", [0.50, 0.70, 0.85, 0.95])
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+@pytest.mark.parametrize("share", SHARES)
 def test_korn_graubard_covers(share, correlation):
-    generator, covered = np.random.default_rng(int(1000 * share + 10 * correlation)), 0
-    patient, patients = spread(40, 32), 32
-    for _ in range(STUDIES):
-        shared = generator.random(patients) < share
-        copied = generator.random(40) < np.sqrt(correlation)  # two rows agree if both copy their patient
-        success = np.where(copied, shared[patient], generator.random(40) < share)
-        covered += holds(proportion(success, patient), share)
-    assert covered / STUDIES >= 0.945
+    assert proportion_coverage(share, correlation, 40, 32) >= 0.945
+
+
+@pytest.mark.parametrize("variance", FRAILTIES)
+def test_intervals_of_a_cohort_of_61_lesions_in_49_patients_cover_what_they_say(variance):
+    assert 0.935 <= survival_coverage(*COHORT, variance, COHORT_STUDIES) <= 0.97
+    assert 0.935 <= incidence_coverage(*COHORT, variance, COHORT_STUDIES) <= 0.97
+
+
+@pytest.mark.parametrize("variance", FRAILTIES)
+def test_the_interval_of_a_restricted_mean_covers(variance):
+    assert mean_coverage(*COHORT, variance) >= 0.925
+
+
+@pytest.mark.parametrize("correlation", CORRELATIONS)
+@pytest.mark.parametrize("share", SHARES)
+def test_korn_graubard_covers_at_61_lesions_in_49_patients(share, correlation):
+    assert proportion_coverage(share, correlation, *COHORT) >= 0.945
+
+
+def table():
+    """Lines of Markdown: the coverage of 95 % intervals at 61 lesions in 49 patients."""
+    yield from ("| figure, variance of the frailty | 0 | 1 | 3 |", "|---|---|---|---|")
+    for name, coverage in (
+        ("Kaplan-Meier at 365 days", survival_coverage),
+        ("cumulative incidence at 365 days", incidence_coverage),
+        ("restricted mean to 365 days", mean_coverage),
+    ):
+        cells = [f"{coverage(*COHORT, variance, COHORT_STUDIES):.3f}" for variance in FRAILTIES]
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield from (
+        "",
+        "| proportion, correlation within patients | 0 | 0.3 | 0.6 | 0.9 |",
+        "|---|---|---|---|---|",
+    )
+    for share in SHARES:
+        for method in ("korn-graubard", "clopper-pearson"):
+            found = [proportion_coverage(share, one, *COHORT, method, COHORT_STUDIES) for one in CORRELATIONS]
+            yield f"| {share:.2f}, {method} | {' | '.join(f'{one:.3f}' for one in found)} |"
+
+
+if __name__ == "__main__":
+    for line in table():
+        sys.stdout.write(f"{line}\n")
