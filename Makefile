@@ -1,10 +1,11 @@
-# Needs make and Python 3.11 or newer; test-hapi also Java 17 and Maven. Nothing else.
+# Needs make and Python 3.11 or newer; test-hapi also Java 17 and Maven, test-spark Java 17. Nothing else.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-installed
+SPARK := .venv/.stamp-spark
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-hapi test-long check format docs bench lock clean
+.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,14 @@ test: $(STAMP) ## the whole suite, without HAPI
 
 test-hapi: $(STAMP) ## the contracts and a whole sync on a real HAPI server (Java 17, Maven)
 	$(BIN)/pytest -q -m hapi --timeout=600
+
+$(SPARK): requirements-spark.lock $(STAMP)
+	@echo "installing PySpark into .venv ..." >&2
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
+	@touch $@
+
+test-spark: $(SPARK) ## mapping on a local Spark (Java 17; downloads 430 MB once)
+	SPARK_LOCAL_IP=127.0.0.1 $(BIN)/pytest -q -m spark --timeout=600
 
 test-long: $(STAMP) ## what takes minutes, and the properties searched at random
 	$(BIN)/pytest -q -m long --timeout=3600
@@ -53,6 +62,9 @@ bench: $(STAMP) ## ratios, printed in one run
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade -o requirements.lock
+	echo 'pyspark>=4.0,<5' | uv pip compile - --universal --python-version 3.11 --no-annotate \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
+		-o requirements-spark.lock
 
 clean: ## remove the environment and what was built
 	rm -rf .venv dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,8 @@ Exit codes are those of `fhir_srs.errors`; each command imports what it needs wh
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
+    from fhir_srs.engine import MappedFiles
     from fhir_srs.model import Mapped, ResourceCounts
 
 app = typer.Typer(
@@ -33,6 +35,13 @@ class Format(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+
+
+class Engine(StrEnum):
+    """Where mapping runs."""
+
+    LOCAL = "local"
+    SPARK = "spark"
 
 
 class CohortName(StrEnum):
@@ -108,18 +117,14 @@ def map_(
     events: Annotated[Path | None, typer.Option(help="events as NDJSON")] = None,
     issues: Annotated[Path | None, typer.Option(help="issues as NDJSON")] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="processes; the result is the same")] = 1,
+    engine: Annotated[
+        Engine, typer.Option(help="local processes, or the Spark of its own settings")
+    ] = Engine.LOCAL,
 ) -> None:
     """Map files to lesions: no server, no store. What does not fit into memory goes through TMPDIR."""
-    from fhir_srs import load_profile
-    from fhir_srs.engine import mapped_files
-    from fhir_srs.progress import shown
     from fhir_srs.report.attrition import tally_lines
 
-    known = load_profile(profile)
-    with (
-        shown(sys.stderr) as report,
-        mapped_files(sources, known, jobs=jobs, notice=_note, report=report) as found,
-    ):
+    with _mapped_by(engine, sources, profile, jobs) as found:
         _need_readable(found.tally.counts)
         _write_bytes(out, found.lesions())
         if events:
@@ -211,6 +216,26 @@ def _cohort(name: CohortName, patients: int, seed: int) -> Any:
     from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
 
     return ryu2008_cohort(seed) if name is CohortName.RYU2008 else random_cohort(patients, seed)
+
+
+@contextmanager
+def _mapped_by(engine: Engine, sources: Sequence[Path], profile: str, jobs: int) -> "Iterator[MappedFiles]":
+    from fhir_srs import load_profile
+    from fhir_srs.engine import mapped_files
+    from fhir_srs.progress import shown
+
+    known = load_profile(profile)
+    if engine is Engine.SPARK:
+        from fhir_srs.engine.spark import spark_files
+
+        with spark_files(sources, known, notice=_note) as found:
+            yield found
+    else:
+        with (
+            shown(sys.stderr) as report,
+            mapped_files(sources, known, jobs=jobs, notice=_note, report=report) as found,
+        ):
+            yield found
 
 
 def _mapped(sources: Sequence[Path], profile_name: str) -> "Mapped":
