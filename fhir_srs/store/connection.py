@@ -1,0 +1,41 @@
+"""One connection and one server's number in it: transactions and queries for the parts of the store."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.folder import local_errors
+
+
+class Connected:
+    """The rows of one server; what each part of the store stands on."""
+
+    def __init__(self, database: sqlite3.Connection, base: str) -> None:
+        self._db = database
+        self.base = base
+        with self._transaction():
+            database.execute("insert or ignore into server (base) values (?)", (base,))
+        self._server = int(self._all("select id from server where base = ?", base)[0][0])
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._db.close()
+
+    @contextmanager
+    def _transaction(self, failpoint: str = "") -> Iterator[None]:
+        """All or nothing of what the block does. *failpoint* names the moment before the commit."""
+        with local_errors():
+            self._db.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            passing(failpoint)
+            self._db.execute("commit")
+
+    def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with local_errors():
+            return self._db.execute(query, values).fetchall()

@@ -1,0 +1,250 @@
+"""One server's rows in the store: resources and refusals here, the other tables in the modules beside."""
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fhir_srs.store.cohort import Cohort
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.folder import local_errors
+from fhir_srs.store.outbox import Outbox
+from fhir_srs.store.rows import Change, Refused, Row
+from fhir_srs.store.runs import Runs
+from fhir_srs.store.schema import connect
+
+Key = tuple[str, str]
+
+
+class Store(Runs, Cohort, Outbox):
+    """One server's rows in the store of a folder; made by `open_store`."""
+
+    def beside(self, base: str) -> "Store":
+        """The rows of another server in the same store, on the same connection: where results go."""
+        return Store(self._db, base)
+
+    def copy_to(self, folder: Path, base: str) -> "Store":
+        """A store in *folder* with the same content, for a dry run."""
+        copy = connect(folder)
+        with local_errors():
+            self._db.backup(copy)
+        return Store(copy, base)
+
+    def ingest(
+        self,
+        run: str,
+        number: int,
+        resource_type: str,
+        *,
+        rows: Sequence[Row] = (),
+        outside: Sequence[Row] = (),
+        refused: Sequence[Refused] = (),
+        patients: Iterable[str] = (),
+        echoes: Mapping[str, str | None] | None = None,
+        now: str = "",
+    ) -> list[Change]:
+        """
+        Take one page in one transaction, and say for each of *rows* what it changed (I6).
+
+        *outside* are resources of nobody in the cohort: what was stored of them, when they still were of
+        somebody, goes. *patients* are found to belong to the cohort; *echoes* are our own results, id to
+        version, which touch the outbox alone (I14).
+        """
+        with self._transaction("page-before-commit"):
+            changes = [self._upsert(row) for row in rows]
+            self._db.executemany(
+                "delete from quarantine where server = ? and type = ? and id = ?",
+                [(self._server, row.type, row.id) for row in (*rows, *outside)],
+            )
+            for row in outside:
+                self._withdraw(row, now)
+            self._quarantine(refused, now)
+            self._db.executemany(
+                "insert or ignore into cohort (server, patient) values (?, ?)",
+                [(self._server, patient) for patient in patients],
+            )
+            self._db.executemany(
+                "update outbox set seen_version = ? where server = ? and id = ?",
+                [(version, self._server, name) for name, version in (echoes or {}).items()],
+            )
+            self._db.execute(
+                "insert or replace into page (run, number, type, rows) values (?, ?, ?, ?)",
+                (run, number, resource_type, len(rows) + len(refused)),
+            )
+        passing("page-committed")
+        return changes
+
+    def _upsert(self, row: Row) -> Change:
+        old = self._db.execute(
+            "select version_id, last_updated, sha256, deleted_at from raw"
+            " where server = ? and type = ? and id = ?",
+            (self._server, row.type, row.id),
+        ).fetchone()
+        digest = hashlib.sha256(row.payload).digest()
+        if old is not None:
+            if digest == old[2] and old[3] is None:
+                return "same"
+            if _order(row.last_updated, row.version) < _order(old[1], old[0]):
+                return "older"
+        self._db.execute(
+            "insert or replace into raw"
+            " (server, type, id, version_id, last_updated, sha256, payload, patient)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._server,
+                row.type,
+                row.id,
+                row.version,
+                row.last_updated,
+                digest,
+                row.payload,
+                row.patient,
+            ),
+        )
+        return "new" if old is None or old[3] is not None else "changed"
+
+    def _withdraw(self, row: Row, now: str) -> None:
+        """The stored copy of *row*, which is now somebody else's, unless it is newer (I6)."""
+        old = self._db.execute(
+            "select version_id, last_updated from raw"
+            " where server = ? and type = ? and id = ? and deleted_at is null",
+            (self._server, row.type, row.id),
+        ).fetchone()
+        if old is not None and _order(row.last_updated, row.version) >= _order(old[1], old[0]):
+            self._entomb(row.key, row.version, row.last_updated, now)
+
+    def _entomb(self, key: Key, version: str | None, last_updated: str | None, now: str) -> None:
+        self._db.execute(
+            "update raw set deleted_at = ?, version_id = coalesce(?, version_id),"
+            " last_updated = coalesce(?, last_updated), payload = x'', sha256 = x''"
+            " where server = ? and type = ? and id = ?",
+            (now, version, last_updated, self._server, *key),
+        )
+
+    def bury(self, gone: Mapping[Key, str | None], now: str) -> None:
+        """
+        Note that these resources are gone from the server: their content goes, a tombstone stays.
+
+        The value is the version of the deletion where it is known: a copy older than that, on a page that
+        comes late, does not bring the resource back (I6).
+        """
+        with self._transaction("deleted-before-commit"):
+            for key, version in gone.items():
+                self._entomb(key, version, None, now)
+            self._db.executemany(
+                "delete from quarantine where server = ? and type = ? and id = ?",
+                [(self._server, *key) for key in gone],
+            )
+        passing("deleted-committed")
+
+    def _quarantine(self, refused: Iterable[Refused], now: str) -> None:
+        self._db.executemany(
+            "insert into quarantine (server, type, id, version, reason, path, first_seen, patient)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set version = excluded.version,"
+            " reason = excluded.reason, path = excluded.path, patient = excluded.patient,"
+            " attempts = attempts + 1",
+            [
+                (self._server, one.type, one.id, one.version, one.reason, one.path, now, one.patient)
+                for one in refused
+            ],
+        )
+
+    def payloads(self, resource_type: str | None = None) -> Iterator[bytes]:
+        """Every stored resource, or those of one type, by type and id: always in the same order (I23)."""
+        with local_errors():
+            rows = self._db.execute(
+                "select payload from raw where server = ? and deleted_at is null"
+                " and type = coalesce(?, type) order by type, id",
+                (self._server, resource_type),
+            )
+            for (payload,) in rows:
+                yield payload
+
+    def present(self, resource_type: str) -> frozenset[str]:
+        """The ids of that type in the store."""
+        return frozenset(self.versions(resource_type))
+
+    def versions(self, resource_type: str, patients: Collection[str] | None = None) -> dict[str, str | None]:
+        """The version of each resource of that type, by id; of *patients* alone where given."""
+        chosen = "" if patients is None else f" and patient in ({','.join('?' * len(patients))})"
+        rows = self._all(
+            "select id, version_id from raw"  # noqa: S608 - our own columns, and question marks
+            f" where server = ? and type = ? and deleted_at is null{chosen}",
+            self._server,
+            resource_type,
+            *(patients or ()),
+        )
+        return dict(rows)
+
+    def live(self) -> dict[str, int]:
+        """How many resources of each type are here."""
+        rows = self._all(
+            "select type, count(*) from raw where server = ? and deleted_at is null"
+            " group by type order by type",
+            self._server,
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    def damaged(self) -> list[str]:
+        """`Type/id` of every stored resource whose content is not what its hash says."""
+        with local_errors():
+            rows = self._db.execute(
+                "select type, id, sha256, payload from raw where server = ? and deleted_at is null",
+                (self._server,),
+            )
+            return [f"{row[0]}/{row[1]}" for row in rows if hashlib.sha256(row[3]).digest() != row[2]]
+
+    def newest(self) -> dict[str, str]:
+        """The latest `lastUpdated` of each type."""
+        rows = self._all(
+            "select type, max(last_updated) from raw where server = ? and deleted_at is null group by type",
+            self._server,
+        )
+        return {row[0]: row[1] for row in rows if row[1]}
+
+    def problems(self) -> list[str]:
+        """What SQLite itself finds wrong with the file and its keys; empty if nothing."""
+        whole = [row[0] for row in self._all("pragma integrity_check") if row[0] != "ok"]
+        return whole + [f"{row[0]}: a broken key" for row in self._all("pragma foreign_key_check")]
+
+    def medication_references(self) -> frozenset[str]:
+        """Every `medicationReference` that a stored record has."""
+        rows = self._all(
+            "select distinct json_extract(cast(payload as text), '$.medicationReference.reference')"
+            " from raw where server = ? and deleted_at is null and type in"
+            " ('MedicationRequest', 'MedicationStatement', 'MedicationDispense', 'MedicationAdministration')",
+            self._server,
+        )
+        return frozenset(row[0] for row in rows if row[0])
+
+    def refusals(self) -> dict[str, int]:
+        """How many resources are in quarantine, by reason."""
+        rows = self._all(
+            "select reason, count(*) from quarantine where server = ? group by reason order by reason",
+            self._server,
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    def quarantined(self) -> list[Refused]:
+        """Every resource in quarantine."""
+        rows = self._all(
+            "select type, id, version, reason, path, patient, first_seen, attempts from quarantine"
+            " where server = ? order by type, id",
+            self._server,
+        )
+        return [Refused(**dict(zip(Refused.__struct_fields__, row, strict=True))) for row in rows]
+
+
+def _order(last_updated: str | None, version: str | None) -> tuple[str, int]:
+    """Versions by (lastUpdated, versionId): after an expunge the numbers start again at 1 (hapi.md 35)."""
+    return last_updated or "", int(version) if version and version.isdecimal() else -1
+
+
+@contextmanager
+def open_store(folder: Path, base: str) -> Iterator[Store]:
+    """Give the store in *folder* for the server at *base*; a newer schema is refused, an old one updated."""
+    store = Store(connect(folder), base)
+    try:
+        yield store
+    finally:
+        store.close()

@@ -1,0 +1,52 @@
+"""The outbox: everything that we mean to have on a server, committed before any request (I8, I9)."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from fhir_srs.store.connection import Connected
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.rows import Sent
+
+_COLUMNS = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
+
+
+class Outbox(Connected):
+    """The lines of one target server, and the definitions that they were made by."""
+
+    def outbox(self) -> dict[str, Sent]:
+        """Everything that we mean to have on the server, by key."""
+        rows = self._all(
+            f"select {_COLUMNS} from outbox where server = ? order by key",  # noqa: S608 - our own columns
+            self._server,
+        )
+        names = Sent.__struct_fields__
+        return {
+            row[0]: msgspec.convert(dict(zip(names, row, strict=True)), Sent, strict=False) for row in rows
+        }
+
+    def outbox_states(self) -> dict[str, int]:
+        """How many lines are in each state."""
+        rows = self._all(
+            "select state, count(*) from outbox where server = ? group by state order by state", self._server
+        )
+        return {row[0]: int(row[1]) for row in rows}
+
+    def post(self, lines: Iterable[Sent]) -> None:
+        """Put *lines* into the outbox, in one transaction; what was there under a key is replaced."""
+        with self._transaction("outbox-before-commit"):
+            self._db.executemany(
+                f"insert or replace into outbox (server, {_COLUMNS})"  # noqa: S608 - our own columns
+                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(self._server, *msgspec.structs.astuple(line)) for line in lines],
+            )
+        passing("outbox-committed")
+
+    def definitions(self) -> dict[str, str]:
+        """The hash of each definition, by its name."""
+        return dict(self._all("select name, sha from definition where server = ?", self._server))
+
+    def define(self, name: str, sha: str) -> None:
+        """Note that the definition *name* now has the hash *sha*."""
+        with self._transaction("definitions-before-commit"):
+            self._db.execute("insert or replace into definition values (?, ?, ?)", (self._server, name, sha))

@@ -1,0 +1,83 @@
+"""What goes into the store and comes out of it: one frozen value for each kind of line."""
+
+from typing import Literal
+
+import msgspec
+
+OutboxState = Literal["PENDING", "UNKNOWN", "CONFIRMED", "FAILED", "CONFLICT", "EXTERNALLY_DELETED"]
+Change = Literal["new", "changed", "same", "older"]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource as stored; *last_updated* is in UTC, so that text order is time order.
+
+    *patient* is whose it is (`Patient/x`), None for what belongs to nobody.
+    """
+
+    type: str
+    id: str
+    version: str | None
+    last_updated: str | None
+    payload: bytes
+    patient: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Type and id."""
+        return self.type, self.id
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource that could not be read (I13): where it is and why, never what it holds."""
+
+    type: str
+    id: str
+    version: str
+    reason: str
+    path: str | None = None
+    patient: str | None = None
+    first_seen: str = ""
+    attempts: int = 1
+
+
+class Cursor(msgspec.Struct, frozen=True, kw_only=True):
+    """Up to when one type is complete, by the server's clock."""
+
+    type: str
+    watermark: str
+    lag: int
+    mode: str
+
+
+class RunLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as the store remembers it; *summary* is its JSON, *status* None if it never ended."""
+
+    run: str
+    started: str
+    finished: str | None
+    status: str | None
+    summary: bytes | None
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line of the outbox: what we mean to have on the server under *key* (`Observation/srs-...`).
+
+    *desired_sha* and *provenance_sha* are what is meant, *confirmed_sha* and *confirmed_provenance* what was
+    last seen to be stored, *stored_sha* the server's own copy of that. *base_version* is the version that
+    the copy had before a pending write, or has after a confirmed one.
+    """
+
+    key: str
+    id: str
+    group: str = ""
+    desired_sha: str
+    provenance_sha: str | None = None
+    confirmed_sha: str | None = None
+    confirmed_provenance: str | None = None
+    stored_sha: str | None = None
+    base_version: str | None = None
+    state: OutboxState
+    attempts: int = 0
+    seen_version: str | None = None
+    retracted: bool = False

@@ -1,0 +1,68 @@
+"""Runs and cursors: what each run came to, and up to when each type is complete (I5)."""
+
+from collections.abc import Iterable
+
+from fhir_srs.store.connection import Connected
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.rows import Cursor, RunLine
+
+
+class Runs(Connected):
+    """What one server's runs were, and where they left off."""
+
+    def begin_run(self, run: str, *, started: str, capabilities: str) -> None:
+        """Note that *run* has begun, and what the server said that it can do."""
+        with self._transaction():
+            self._db.execute("update server set capabilities = ? where id = ?", (capabilities, self._server))
+            self._db.execute(
+                "insert into run (id, server, started) values (?, ?, ?)", (run, self._server, started)
+            )
+        passing("run-begun")
+
+    def end_run(self, run: str, *, finished: str, status: str, summary: bytes) -> None:
+        """Note how *run* ended, with its summary as JSON."""
+        with self._transaction():
+            self._db.execute(
+                "update run set finished = ?, status = ?, summary = ? where id = ?",
+                (finished, status, summary, run),
+            )
+        passing("run-ended")
+
+    def runs(self, limit: int) -> list[RunLine]:
+        """The last *limit* runs, the newest first."""
+        rows = self._all(
+            "select id, started, finished, status, summary from run where server = ?"
+            " order by rowid desc limit ?",
+            self._server,
+            limit,
+        )
+        return [
+            RunLine(run=row[0], started=row[1], finished=row[2], status=row[3], summary=row[4])
+            for row in rows
+        ]
+
+    def cursors(self) -> dict[str, Cursor]:
+        """The cursor of each type that was ever pulled completely."""
+        rows = self._all("select type, watermark, lag, mode from cursor where server = ?", self._server)
+        return {row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2]), mode=row[3]) for row in rows}
+
+    def advance(self, watermark: str, *, types: Iterable[str], lag: int, mode: str) -> None:
+        """Move the cursors of all *types* to *watermark*, never back, in one transaction (step 6)."""
+        with self._transaction("watermark-before-commit"):
+            self._db.executemany(
+                "insert into cursor (server, type, watermark, lag, mode) values (?, ?, ?, ?, ?)"
+                " on conflict do update set watermark = max(watermark, excluded.watermark),"
+                " lag = excluded.lag, mode = excluded.mode",
+                [(self._server, name, watermark, lag, mode) for name in types],
+            )
+        passing("watermark-committed")
+
+    def census(self) -> str | None:
+        """When all ids were last compared with the server's, by its clock; None if never."""
+        found: str | None = self._all("select census from server where id = ?", self._server)[0][0]
+        return found
+
+    def counted(self, moment: str) -> None:
+        """Note that all ids were compared at *moment*."""
+        with self._transaction():
+            self._db.execute("update server set census = ? where id = ?", (moment, self._server))
