@@ -1,5 +1,6 @@
 """Last step of the workers: one partition at a time, all lines of its patients to one sorted run."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -26,6 +27,13 @@ class Done(NamedTuple):
     held: int
 
 
+RUN = 0  # the number of whoever writes runs: one worker maps a partition
+_DIVIDER = 1
+# Into how many a partition is divided at most, and with which divisor no more: a CRC has 32 bits.
+_MOST_PIECES = 256
+_LAST_DIVISOR = 1 << 24
+
+
 def map_part(worker: Worker, part: int) -> Done:
     """
     Map the patients of *part* and write its two sorted runs.
@@ -35,17 +43,9 @@ def map_part(worker: Worker, part: int) -> Done:
     """
     job, spill = worker.job, worker.spill
     size = sum(spill.size(family, part, job.all_writers) for family in _HELD)
-    records = _present(worker, part)
-    if size <= job.largest:
-        done = _map(worker, records, Writer(spill, RUN), part)
-    else:
-        done = _map_divided(worker, records, part, pieces=2 * size // job.largest + 1)
+    done = _map_any(worker, spill, part, _present(worker, part), size)
     spill.remove((*_HELD, Family.LOSERS), part, job.all_writers)
     return done
-
-
-RUN = 0  # the number of whoever writes runs: one worker maps a partition
-_DIVIDER = 1
 
 
 def _present(worker: Worker, part: int) -> Iterator[Record]:
@@ -61,34 +61,45 @@ def _present(worker: Worker, part: int) -> Iterator[Record]:
                     yield one._replace(name=name)
 
 
-def _map_divided(worker: Worker, records: Iterable[Record], part: int, *, pieces: int) -> Done:
-    """As `_map`, in so many *pieces*, whose runs are merged."""
-    folder = worker.spill.folder / f"part-{part}"
-    folder.mkdir()
-    spill = Spill(folder, pieces, divisor=worker.spill.parts)
-    divider, done = Writer(spill, _DIVIDER), Done(Tally(), 0)
+def _map_any(worker: Worker, spill: Spill, part: int, records: Iterable[Record], size: int) -> Done:
+    """Map *records*, *size* bytes of lines, and write the runs of *part* into *spill*."""
+    if size <= worker.job.largest or spill.divisor >= _LAST_DIVISOR:
+        return _map(worker, records, Writer(spill, RUN), part)
+    pieces = min(2 * size // worker.job.largest + 1, _MOST_PIECES)
+    below = Spill(spill.folder / f"part-{part}", pieces, divisor=spill.divisor * spill.parts)
+    _divide(records, below)
+    total, held = Tally(), 0
+    for piece in range(pieces):
+        lines = (one for family in _HELD for one in below.records(family, piece, [_DIVIDER]))
+        size = sum(below.size(family, piece, [_DIVIDER]) for family in _HELD)
+        # Fewer pieces than allowed: none is larger because of others, only because of one patient.
+        again = size if pieces == _MOST_PIECES else 0
+        done = _map_any(worker, below, piece, lines, again)
+        total.add(done.tally)
+        held = max(held, done.held)
+        below.remove(_HELD, piece, [_DIVIDER])
+    _merge(below, Writer(spill, RUN), part)
+    return Done(total, held)
+
+
+def _divide(records: Iterable[Record], below: Spill) -> None:
+    """Write *records* into the partitions of *below*, a new folder."""
+    below.folder.mkdir()
+    divider = Writer(below, _DIVIDER)
     for one in records:
         divider.add(one.at.family, one.name, one.body)
     divider.flush()
-    for piece in range(pieces):
-        held = (one for family in _HELD for one in spill.records(family, piece, [_DIVIDER]))
-        found = _map(worker, held, Writer(spill, RUN), piece)
-        done.tally.add(found.tally)
-        done = done._replace(held=max(done.held, found.held))
-        spill.remove(_HELD, piece, [_DIVIDER])
-    _merge(spill, range(pieces), Writer(worker.spill, RUN), part)
-    for piece in range(pieces):
-        spill.remove((Family.PERSONS, Family.SORTED_ISSUES), piece, [RUN])
-    folder.rmdir()
-    return done
 
 
-def _merge(spill: Spill, parts: range, out: Writer, part: int) -> None:
-    for person in merged_persons(spill, parts, [RUN]):
+def _merge(below: Spill, out: Writer, part: int) -> None:
+    """Merge all runs of *below* into those of *part*, and remove the folder."""
+    pieces = range(below.parts)
+    for person in merged_persons(below, pieces, [RUN]):
         out.put(Family.PERSONS, part, b"", _ENCODE(person))
-    for issue in merged_issues(spill, parts, [RUN]):
+    for issue in merged_issues(below, pieces, [RUN]):
         out.put(Family.SORTED_ISSUES, part, b"", _ENCODE(issue))
     out.flush()
+    shutil.rmtree(below.folder)
 
 
 def _map(worker: Worker, records: Iterable[Record], out: Writer, part: int) -> Done:

@@ -1,13 +1,21 @@
 """Mapping is blind to the order, the packing and the repetition of its input."""
 
+import gzip
+import hashlib
 import json
+from pathlib import Path
 from random import Random
 
+import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
+from fhir_srs.engine import mapped_files
+from fhir_srs.engine.run import Limits
 from fhir_srs.testing.cohort import random_cohort
+from tests.properties.mess import PATIENTS, UNREADABLE, messy_cohort
 from tests.unit.mapping_given import SCT, T8, T9, cgy, concept, course, dose, patient, surgical, volume
 
 PROFILE = load_profile("mcode")
@@ -84,3 +92,122 @@ def test_anything_at_all_is_counted_and_never_raises(item):
     ]
     counts = map_resources(bodies, profile=PROFILE).counts
     assert counts.read == 2
+
+
+# Through files: neither order nor packing, nor who does the work and how, changes a byte.
+
+MESS = messy_cohort(7)
+IN_MEMORY = Limits(in_memory=1 << 40)
+
+
+def digests(sources, *, jobs=1, limits=IN_MEMORY):
+    """SHA-256 of lesions, events and issues as lines, and all counts."""
+    with mapped_files(
+        [sources], PROFILE, jobs=jobs, notice=lambda _: None, report=lambda *_: None, limits=limits
+    ) as found:
+        lines = [b"".join(one()) for one in (found.lesions, found.events, found.issues)]
+        return [hashlib.sha256(one).hexdigest() for one in lines], found.tally
+
+
+def spilled(parts, chunk=1 << 23, largest=1 << 23):
+    return Limits(in_memory=0, parts=parts, chunk=chunk, largest=largest)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> Path:
+    """All lines in one file, in order."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "a.ndjson").write_bytes(b"\n".join(MESS))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(plain):
+    found = digests(plain)
+    lesions, issues = found[1].lesions, found[1].reasons
+    assert lesions > PATIENTS
+    assert {"id-collision", "version-superseded", "patient-mismatch", "reference-unresolved"} <= {
+        reason for _, reason in issues
+    }
+    assert {"patient-merged", "subject-unresolved", "subject-missing", "subject-not-patient"} <= {
+        reason for _, reason in issues
+    }
+    assert issues[False, "resource-unreadable"] >= len(UNREADABLE)
+    return found
+
+
+def shuffled_lines(folder, draw):
+    (folder / "a.ndjson").write_bytes(b"\n".join(draw.sample(MESS, len(MESS))) + b"\n")
+
+
+def windows_lines(folder, draw):
+    (folder / "a.ndjson").write_bytes(b"\r\n".join(draw.sample(MESS, len(MESS))))
+
+
+def many_files(folder, draw):
+    for line in MESS:
+        with (folder / f"{draw.randint(0, 30)}.ndjson").open("ab") as file:
+            file.write(b"\n" * draw.randint(0, 1) + line + b"\n")
+    (folder / "empty.ndjson").touch()
+
+
+def archives(folder, draw):
+    for number in range(5):
+        some = b"\n".join(MESS[number::5])
+        half = len(some) // 2
+        content = gzip.compress(some[:half]) + gzip.compress(some[half:])
+        (folder / f"{draw.randint(0, 9)}{number}.ndjson.gz").write_bytes(content)
+
+
+def bundle_pages(folder, draw):
+    """Searchset pages of 50; what is no JSON object cannot be in one, and stays a line."""
+    lines = draw.sample(MESS, len(MESS))
+    whole = [one for one in lines if is_object(one)]
+    (folder / "rest.ndjson").write_bytes(b"\n".join(one for one in lines if not is_object(one)))
+    for start in range(0, len(whole), 50):
+        entries = b",".join(b'{"resource": %s}' % one for one in whole[start : start + 50])
+        page = b'{"resourceType": "Bundle", "type": "searchset", "entry": [%s]}' % entries
+        (folder / f"page{start}.json").write_bytes(page)
+
+
+def is_object(line):
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+@pytest.mark.parametrize(
+    "packing",
+    [shuffled_lines, windows_lines, many_files, archives, bundle_pages],
+    ids=lambda one: one.__name__,
+)
+def test_no_packing_of_the_input_changes_a_byte(tmp_path, packing, expected):
+    packing(tmp_path, Random(packing.__name__))
+    assert digests(tmp_path) == expected
+    assert digests(tmp_path, limits=spilled(16)) == expected
+
+
+@pytest.mark.parametrize("parts", [1, 7, 16, 64])
+@pytest.mark.parametrize(
+    ("chunk", "largest"), [(1000, 1 << 23), (4096, 20_000), (1 << 16, 5000), (1 << 23, 1 << 23)]
+)
+def test_neither_partitions_nor_pieces_of_the_input_change_a_byte(plain, expected, parts, chunk, largest):
+    assert digests(plain, limits=spilled(parts, chunk, largest)) == expected
+
+
+@pytest.mark.parametrize("jobs", [2, 4])
+def test_the_number_of_processes_changes_no_byte(plain, expected, jobs):
+    assert digests(plain, jobs=jobs, limits=spilled(7, chunk=30_000, largest=50_000)) == expected
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(40))
+def test_any_mess_maps_alike_through_memory_and_through_files(tmp_path, seed):
+    draw = Random(seed)
+    lines = messy_cohort(1000 + seed)
+    (tmp_path / "a.ndjson").write_bytes(b"\n".join(lines))
+    expected = digests(tmp_path)
+    (tmp_path / "a.ndjson").write_bytes(b"\n".join(draw.sample(lines, len(lines))))
+    limits = spilled(draw.choice([1, 3, 16, 64]), draw.choice([1000, 50_000]), draw.choice([1000, 100_000]))
+    assert digests(tmp_path, limits=limits) == expected
