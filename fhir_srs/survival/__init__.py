@@ -12,6 +12,7 @@ from fhir_srs.survival.landmarks import Landmark, landmark
 from fhir_srs.survival.logrank import log_rank
 from fhir_srs.survival.mean import restricted_mean
 from fhir_srs.survival.npmle import Turnbull, turnbull
+from fhir_srs.survival.npmle_interval import turnbull_survival
 from fhir_srs.survival.proportions import proportion
 from fhir_srs.survival.reasons import REASONS
 from fhir_srs.survival.regression import CoxFit, cox
@@ -39,4 +40,5 @@ __all__ = [
     "proportion",
     "restricted_mean",
     "turnbull",
+    "turnbull_survival",
 ]

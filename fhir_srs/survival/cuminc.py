@@ -11,11 +11,11 @@ import numpy as np
 
 from fhir_srs.errors import UsageError
 from fhir_srs.model import Estimate
-from fhir_srs.survival.exits import exits, without_noise
+from fhir_srs.survival.exits import Exits, exits, sums_over_rows, without_noise
 from fhir_srs.survival.interval import Flat, Interval, Points, choose
 from fhir_srs.survival.km import Hazards, hazards
 from fhir_srs.survival.rows import Column, Floats, Ints, Rows, read_rows
-from fhir_srs.survival.steps import Steps, estimate_at, estimate_quantile
+from fhir_srs.survival.steps import Steps, estimate_at, estimate_quantile, on_day_0
 
 CAUSES = (1, 2)
 
@@ -93,6 +93,7 @@ class Incidence:
             n=self.n,
             events=int(one.events.sum()),
             competing=others,
+            on_day_0=on_day_0(self.days, one.events),
             rises=True,
         )
 
@@ -110,18 +111,20 @@ def aalen_johansen(days: Column, status: Column, cluster: Column | None = None) 
     rows = read_rows(days, status, cluster, causes=max(CAUSES))
     h = hazards(rows, (rows.status > 0).astype(np.int64))
     leaving = np.append(h.at_risk[1:], 0)
+    alone = rows.clusters == len(rows.days)
+    out = None if alone else exits(rows.patient, h.place, len(h.days))
     return Incidence(
         days=h.days,
         survival=h.survival,
         at_risk=h.at_risk,
         censored=h.at_risk - leaving - h.events,
-        causes={cause: _cause(rows, h, cause) for cause in CAUSES},
+        causes={cause: _cause(rows, h, cause, out) for cause in CAUSES},
         n=len(rows.days),
         clusters=rows.clusters,
     )
 
 
-def _cause(rows: Rows, h: Hazards, cause: int) -> Cause:
+def _cause(rows: Rows, h: Hazards, cause: int, out: Exits | None) -> Cause:
     own = (rows.status == cause).astype(np.int64)
     events = np.bincount(h.place, weights=own, minlength=len(h.days)).astype(np.int64)
     before = np.concatenate(([1.0], h.survival[:-1]))[: len(h.days)]
@@ -129,9 +132,8 @@ def _cause(rows: Rows, h: Hazards, cause: int) -> Cause:
     incidence = np.cumsum(events * jump)
     incidence = np.where(incidence > 1 - 1e-12, 1.0, incidence)  # a sum that is 1 but for rounding
     influence = _influence(h, rows, own, jump, events * jump, incidence)
-    alone = np.sqrt(_variance(np.arange(len(rows.days)), h, influence))
-    single = rows.clusters == len(rows.days)
-    clustered = alone if single else np.sqrt(_variance(rows.patient, h, influence))
+    alone = np.sqrt(_unclustered(h, influence))
+    clustered = alone if out is None else np.sqrt(_variance(out, influence))
     return Cause(incidence, clustered, alone, events)
 
 
@@ -158,9 +160,20 @@ def _influence(
     return _Influence(staying, fixed, slope, incidence)
 
 
-def _variance(patient: Ints, h: Hazards, i: _Influence) -> Floats:
+def _unclustered(h: Hazards, i: _Influence) -> Floats:
+    """The sum over rows of their squared influences, at each distinct time."""
+    f, times = i.incidence, len(h.days)
+    terms = [
+        i.staying**2 * np.append(h.at_risk[1:], 0),
+        sums_over_rows(i.fixed**2, h.place, times),
+        f**2 * sums_over_rows(i.slope**2, h.place, times),
+        2 * f * sums_over_rows(i.fixed * i.slope, h.place, times),
+    ]
+    return without_noise(np.sum(terms, axis=0), np.sum(np.abs(terms), axis=0))
+
+
+def _variance(out: Exits, i: _Influence) -> Floats:
     """The sum over patients of the squared sum of their influences, at each distinct time."""
-    out = exits(patient, h.place, len(h.days))
     members, fixed, slope = out.members(), out.running(i.fixed), out.running(i.slope)
     e, f = i.staying, i.incidence
     terms = [

@@ -66,6 +66,11 @@ def exits(patient: Ints, time: Ints, times: int) -> Exits:
     return Exits(order, time[order], np.repeat(first, counts), np.repeat(counts, counts), times)
 
 
+def sums_over_rows(values: Floats, time: Ints, times: int) -> Floats:
+    """The sum of *values* over the rows already out, after the exits of each distinct time."""
+    return np.asarray(np.cumsum(np.bincount(time, weights=values, minlength=times)), dtype=np.float64)
+
+
 def without_noise(variance: Floats, size_of_terms: Floats) -> Floats:
     """*variance*, 0 where its terms cancel to within rounding."""
     return np.where(variance > NOISE * size_of_terms, variance, 0.0)

@@ -12,7 +12,7 @@ from fhir_srs.model import Estimate
 from fhir_srs.survival.exits import exits, without_noise
 from fhir_srs.survival.interval import Flat, Interval, Points, choose
 from fhir_srs.survival.rows import Column, Floats, Ints, RowError, Rows, read_rows
-from fhir_srs.survival.steps import Steps, estimate_at, estimate_quantile
+from fhir_srs.survival.steps import Steps, estimate_at, estimate_quantile, on_day_0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,16 @@ class Curve:
 
     def _steps(self) -> Steps:
         points = Points(self.survival, self.std_error**2, self.greenwood**2, self.clusters)
-        events = int(self.events.sum())
-        return Steps(self.estimator, self.days, self.at_risk, self.survival, points, self.n, events)
+        return Steps(
+            estimator=self.estimator,
+            days=self.days,
+            at_risk=self.at_risk,
+            alive=self.survival,
+            points=points,
+            n=self.n,
+            events=int(self.events.sum()),
+            on_day_0=on_day_0(self.days, self.events),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,16 +115,17 @@ def follow_up(days: Column, died: Column, cluster: Column | None = None) -> Curv
 
 
 def hazards(rows: Rows, failed: Ints) -> Hazards:
-    """The risk set and the hazard sums of *rows*, where *failed* is 1 for each row with any event."""
-    days, place, counts = np.unique(rows.days, return_inverse=True, return_counts=True)
-    at_risk = len(rows.days) - np.cumsum(counts) + counts
+    """The risk set and the hazard sums of sorted *rows*; *failed* is 1 for each row with any event."""
+    first = np.flatnonzero(np.diff(rows.days, prepend=-1))
+    days = rows.days[first]
+    at_risk = len(rows.days) - first
+    place = np.repeat(np.arange(len(first)), np.diff(first, append=len(rows.days)))
     events = np.bincount(place, weights=failed, minlength=len(days)).astype(np.int64)
     left = at_risk - events
     inverse = np.divide(1.0, left, out=np.zeros(len(days)), where=left > 0)
     hazard = np.cumsum(events / at_risk * inverse)
-    return Hazards(
-        days, place.astype(np.int64), at_risk, events, inverse, hazard, np.cumprod(1 - events / at_risk)
-    )
+    survival = np.asarray(np.cumprod(1 - events / at_risk), dtype=np.float64)
+    return Hazards(days, place, at_risk, events, inverse, hazard, survival)
 
 
 def _curve(estimator: str, rows: Rows, failed: Ints) -> Curve:

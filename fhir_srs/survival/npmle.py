@@ -106,21 +106,38 @@ def turnbull(left: Column, right: Column) -> Turnbull:
     >>> found.median().value
     14.0
     """
+    low, high, _, _ = read_intervals(left, right, None)
+    return estimate_mass(low, high, np.ones(len(low)))
+
+
+def read_intervals(left: Column, right: Column, cluster: Column | None) -> tuple[Floats, Floats, Ints, int]:
+    """Both ends of each row, its patient's number, and how many patients; sorted where rows are patients."""
     reader = Reader()
     low, high = reader.days(left, "left", least=-1).astype(np.float64), reader.open_days(right, "right")
     if len(low) == len(high):
         for row in np.flatnonzero(high <= low):
             reader.fault("right must be later than left", int(row))
+    patient, clusters = reader.clusters(cluster, len(low))
     reader.done()
-    if not len(low):
+    if cluster is None:
+        order = np.lexsort((high, low))
+        low, high = low[order], high[order]
+    return low, high, patient, clusters
+
+
+def estimate_mass(low: Floats, high: Floats, weight: Floats) -> Turnbull:
+    """The estimate from rows that count *weight* times, a whole number each."""
+    low, high, weight = low[weight > 0], high[weight > 0], weight[weight > 0]
+    n = int(weight.sum())
+    if not n:
         return _nothing(0, 0, "no-rows")
     begins, ends = _support(low, high)
-    rows = _problem(low, high, begins, ends)
+    rows = _problem(low, high, weight, begins, ends)
     mass, rounds = _maximise(rows)
     excess = float(rows.gain(mass).max()) - 1
     if excess > CERTIFICATE:
-        return _nothing(len(low), rounds, "not-converged")
-    return Turnbull(begins, ends, mass, len(low), rows.loglik(mass), excess, rounds)
+        return _nothing(n, rounds, "not-converged")
+    return Turnbull(begins, ends, mass, n, rows.loglik(mass), excess, rounds)
 
 
 def _nothing(n: int, rounds: int, reason: str) -> Turnbull:
@@ -138,11 +155,12 @@ def _support(low: Floats, high: Floats) -> tuple[Floats, Floats]:
     return values[at], values[at + 1]
 
 
-def _problem(low: Floats, high: Floats, begins: Floats, ends: Floats) -> _Problem:
+def _problem(low: Floats, high: Floats, weight: Floats, begins: Floats, ends: Floats) -> _Problem:
     first = np.searchsorted(begins, low, side="left")
     end = np.searchsorted(ends, high, side="right")
-    pairs, count = np.unique(np.column_stack((first, end)), axis=0, return_counts=True)
-    return _Problem(pairs[:, 0], pairs[:, 1], count.astype(np.float64), len(begins))
+    pairs, which = np.unique(first * (len(ends) + 1) + end, return_inverse=True)
+    first, end = np.divmod(pairs, len(ends) + 1)
+    return _Problem(first, end, np.bincount(which, weights=weight).astype(np.float64), len(begins))
 
 
 def _maximise(rows: _Problem) -> tuple[Floats, int]:

@@ -26,6 +26,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "dependent-covariates": "a covariate is a linear combination of others",
         "separation": "a coefficient runs off: a covariate tells who fails next at every event",
         "not-converged": "the iteration ended before its certificate of convergence held",
+        "inside-support-interval": "interval-censored times do not determine survival on that day",
         "one-event-day": "all events that inform fall on one day, so no effect can change with time",
         "no-logarithm-of-day-0": "an event on day 0 has no logarithm",
     }

@@ -111,7 +111,7 @@ def cox(
     if figures.status != "estimated":
         return known
     every = [one for _, one in blocks]
-    days_of = [np.unique(design.days[inside])[one.event_day] for inside, one in blocks]
+    days_of = [design.days[inside][one.first[one.event_day]] for inside, one in blocks]
     return replace(known, fitted=Fitted(design.days, design.status, days_of, every, found.at))
 
 

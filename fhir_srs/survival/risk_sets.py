@@ -21,9 +21,9 @@ class Block:
     The rows of one stratum in order of days, with the deaths of each event day.
 
     *first* is the first row of each distinct day and *place* each row's day among them. *event_day* lists
-    the days with a death and *step* gives each death's place in that list; *tied* is its share f of the
-    deaths taken out of the risk set before it. *carried* is 1/G(T-) of a row that stays after it has
-    left, else 0; *later* is G(t-) on the event days, empty where no row stays.
+    the days with a death, *starts* the first death of each, and *step* each death's place in that list;
+    *tied* is its share f of the deaths taken out of the risk set before it. *carried* is 1/G(T-) of a row
+    that stays after it has left, else 0; *later* is G(t-) on the event days, empty where no row stays.
     """
 
     z: Floats
@@ -31,6 +31,7 @@ class Block:
     first: Ints
     place: Ints
     event_day: Ints
+    starts: Ints
     step: Ints
     tied: Floats
     carried: Floats
@@ -58,15 +59,17 @@ class Likelihood:
 
 def block(days: Ints, died: Bools, z: Floats, ties: Ties) -> Block:
     """A block of rows that are sorted by *days* and count until they leave."""
-    _, first, place = np.unique(days, return_index=True, return_inverse=True)
+    first = np.flatnonzero(np.diff(days, prepend=-1))
+    place = np.repeat(np.arange(len(first)), np.diff(first, append=len(days)))
     deaths = np.bincount(place[died], minlength=len(first))
     event_day = np.flatnonzero(deaths)
     counts = deaths[event_day]
     step = np.repeat(np.arange(len(event_day)), counts)
-    number = np.arange(len(step)) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.cumsum(counts) - counts
+    number = np.arange(len(step)) - starts[step]
     tied = number / counts[step] if ties == "efron" else np.zeros(len(step))
     none = np.zeros(len(days))
-    return Block(z, died, first, place, event_day, step, tied, none, np.zeros(0))
+    return Block(z, died, first, place, event_day, starts, step, tied, none, np.zeros(0))
 
 
 def likelihood(rows: Block, beta: Floats) -> Likelihood:
@@ -160,6 +163,5 @@ def _of_deaths(rows: Block, values: Floats) -> Floats:
 
 def _by_step(rows: Block, of_deaths: Floats) -> Floats:
     """The sum of *of_deaths*, one entry for each death, over the deaths of each event day."""
-    starts = np.searchsorted(rows.step, np.arange(len(rows.event_day)))
-    summed: Floats = np.add.reduceat(of_deaths, starts, axis=0)
+    summed: Floats = np.add.reduceat(of_deaths, rows.starts, axis=0)
     return summed

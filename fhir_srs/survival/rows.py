@@ -6,6 +6,7 @@ names its row (counted from 0), never its value.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -196,10 +197,27 @@ def read_rows(days: Column, status: Column, cluster: Column | None, *, causes: i
     patient, clusters = reader.clusters(cluster, len(whole))
     reader.done()
     if cluster is None:
-        order = np.lexsort((ended, whole))
-        return Rows(whole[order], ended[order], patient, clusters)
-    order = np.lexsort((patient, ended, whole))
-    return Rows(whole[order], ended[order], patient[order], clusters)
+        whole, ended = in_order(whole, ended)
+    else:
+        whole, ended, patient = in_order(whole, ended, patient)
+    return Rows(whole, ended, patient, clusters)
+
+
+def in_order(*columns: Ints) -> list[Ints]:
+    """*columns*, none negative, sorted by the first, then the second, and so on: as one number if it fits."""
+    sizes = [int(column.max(initial=0)) + 1 for column in columns]
+    if math.prod(sizes) >= 2**62:
+        order = np.lexsort(columns[::-1])
+        return [column[order] for column in columns]
+    packed = columns[0]
+    for column, size in zip(columns[1:], sizes[1:], strict=True):
+        packed = packed * size + column
+    packed = np.sort(packed)
+    found = []
+    for size in sizes[:0:-1]:
+        packed, last = np.divmod(packed, size)
+        found.append(last)
+    return [packed, *found[::-1]]
 
 
 def read_covariates(reader: Reader, covariates: Mapping[str, Column], rows: int) -> Floats:

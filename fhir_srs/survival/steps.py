@@ -24,7 +24,8 @@ class Steps:
     """
     A curve over the distinct *days*: a survival, or an incidence, which starts at 0.
 
-    *alive* is the survival from all events: once it is 0, the curve stays as it is for ever.
+    *alive* is the survival from all events: once it is 0, the curve stays as it is for ever. Events
+    *on_day_0* count, and are said (`spec/statistics.md` 12.1).
     """
 
     estimator: str
@@ -35,6 +36,7 @@ class Steps:
     n: int
     events: int
     competing: int | None = None
+    on_day_0: int = 0
     rises: bool = False
 
 
@@ -89,6 +91,11 @@ def _day(day: int) -> int:
     return int(day)
 
 
+def on_day_0(days: Ints, events: Ints) -> int:
+    """How many of *events*, counted on each of the distinct *days*, fall on day 0."""
+    return int(events[days == 0].sum())
+
+
 def _at_risk(steps: Steps, day: int) -> int:
     """Rows observed on *day* or later."""
     j = int(np.searchsorted(steps.days, day))
@@ -97,13 +104,14 @@ def _at_risk(steps: Steps, day: int) -> int:
 
 def _base(steps: Steps, interval: Interval, level: float) -> Estimate:
     clusters = steps.points.clusters
+    early = f"; {steps.on_day_0} of the events on day 0" if steps.on_day_0 else ""
     return Estimate(
         level=level,
         n=steps.n,
         clusters=clusters,
         events=steps.events,
         competing=steps.competing,
-        method=f"{steps.estimator}; {describe(interval, clusters)}",
+        method=f"{steps.estimator}; {describe(interval, clusters)}{early}",
     )
 
 

@@ -85,8 +85,13 @@ def test_events_precede_censorings_of_one_day():
     assert kaplan_meier([5, 5], [True, False]).at(5).value == 0.5
 
 
-def test_an_event_on_day_zero_counts():
-    assert kaplan_meier([0, 5], [True, False]).at(0).value == 0.5
+def test_an_event_on_day_zero_counts_and_is_said():
+    at = kaplan_meier([0, 5], [True, False]).at(0)
+    assert at.value == 0.5
+    assert at.method.endswith("; 1 of the events on day 0")
+    cif = aalen_johansen([0, 0, 5], [1, 2, 1])
+    assert cif.quantile(0.3).method.endswith("1 of the events on day 0; flat inf")
+    assert "day 0" not in kaplan_meier([0, 5], [False, True]).at(0).method
 
 
 def test_without_events_the_median_is_not_reached():
@@ -252,6 +257,7 @@ def test_a_report_of_curves_imports_neither_lifelines_nor_pandas():
     code = (
         "import sys; from fhir_srs.survival import *; kaplan_meier([1, 2], [1, 0]).at(1);"
         "aalen_johansen([1, 2], [1, 2]).at(1); proportion([True, False]);"
+        "cox([1, 2, 3], [1, 1, 0], {'x': [1, 3, 2]}); log_rank([1, 2], [1, 1], [1, 2]);"
         "sys.exit(bool({'lifelines', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

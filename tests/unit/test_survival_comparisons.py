@@ -12,6 +12,7 @@ from fhir_srs.survival import (
     log_rank,
     restricted_mean,
     turnbull,
+    turnbull_survival,
 )
 
 NEVER = np.inf
@@ -196,6 +197,30 @@ def test_a_likelihood_that_was_not_brought_to_its_maximum_is_no_result(monkeypat
     monkeypatch.setattr(npmle, "ROUNDS", 1)
     found = turnbull([0, 3, 5, 6, 8, 9], [7, 9, 8, NEVER, 12, 11])
     assert (found.status, found.reason, len(found.mass)) == ("not-estimable", "not-converged", 0)
+
+
+def test_the_bootstrap_of_a_fixed_day_says_that_it_is_approximate_and_names_its_seed():
+    left, right = [0, 0, 0, 7, 7, 14, 14, 21], [7, 7, 14, 14, 21, 21, NEVER, NEVER]
+    at = turnbull_survival(left, right, 21, seed=11)
+    assert at.method == "Turnbull NPMLE; approximate bootstrap of patients (1000 resamples, seed 11)"
+    assert at.low < at.value < at.high
+    assert turnbull_survival(left[::-1], right[::-1], 21, seed=11) == at
+    both = turnbull_survival(left, right, 21, seed=11, cluster=list("aabbccdd"))
+    assert (both.n, both.clusters, both.value) == (8, 4, at.value)
+
+
+def test_the_bootstrap_refuses_what_it_cannot_say():
+    inside = turnbull_survival([0, 7], [7, 14], 10, seed=1)
+    assert (inside.status, inside.value) == ("not-estimable", None)
+    assert why(inside) == "inside-support-interval (between 0.0000 and 0.5000)"
+    without_interval(turnbull_survival([0, 7], [7, 14], 7, seed=1, cluster=["a", "a"]), "one-patient")
+    assert turnbull_survival([], [], 7, seed=1).reason == "no-rows"
+    for call in (
+        lambda: turnbull_survival([0], [7], 7, seed=1, resamples=100),
+        lambda: turnbull_survival([0], [7], 7.0, seed=1),
+    ):
+        with pytest.raises(UsageError):
+            call()
 
 
 def test_a_landmark_keeps_those_still_observed_and_counts_the_others():
