@@ -52,7 +52,12 @@ class Limits(NamedTuple):
 
 
 class MappedFiles(NamedTuple):
-    """What sources gave, each call of a function giving its lines anew; valid within the context."""
+    """
+    What sources gave, valid within the context.
+
+    Each call of *lesions*, *events* or *issues* gives all lines anew, one or several at a time, with ends.
+    *held* is the number of bytes of lines that a process held at once, at most; 0 if nothing was spilled.
+    """
 
     lesions: Callable[[], Iterator[bytes]]
     events: Callable[[], Iterator[bytes]]

@@ -190,7 +190,13 @@ def test_no_packing_of_the_input_changes_a_byte(tmp_path, packing, expected):
 
 @pytest.mark.parametrize("parts", [1, 7, 16, 64])
 @pytest.mark.parametrize(
-    ("chunk", "largest"), [(1000, 1 << 23), (4096, 20_000), (1 << 16, 5000), (1 << 23, 1 << 23)]
+    ("chunk", "largest"),
+    [
+        (1000, 1 << 23),
+        (1 << 16, 5000),
+        pytest.param(4096, 20_000, marks=pytest.mark.long),
+        pytest.param(1 << 23, 1 << 23, marks=pytest.mark.long),
+    ],
 )
 def test_neither_partitions_nor_pieces_of_the_input_change_a_byte(plain, expected, parts, chunk, largest):
     assert digests(plain, limits=spilled(parts, chunk, largest)) == expected
