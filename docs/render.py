@@ -1,7 +1,8 @@
 """Renders what is generated in the documentation; with --check, fails where a file is out of date.
 
 Generated: the folder picture of DEVELOPING.md (from the modules' own first sentences), docs/cli.md (from
-the help texts) and docs/issues.md (from mappings/issues.csv). Also checked: relative links in Markdown.
+the help texts), docs/issues.md (from mappings/issues.csv) and the marked blocks of docs/statistics.md. Also
+checked: relative links in Markdown.
 """
 
 import ast
@@ -12,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from render_statistics import statistics
 
 ROOT = Path(__file__).parent.parent
 SHOWN = ("fhir_srs", "mappings", "docker", "benchmarks", "docs", "tests")
@@ -91,6 +94,7 @@ def issues(_: str) -> str:
 RENDERED: dict[str, Callable[[str], str]] = {
     "docs/cli.md": cli,
     "docs/issues.md": issues,
+    "docs/statistics.md": statistics,
     "DEVELOPING.md": picture,
 }
 
