@@ -1,6 +1,6 @@
 """All benchmarks, one table: `make bench`.
 
-    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,pull] [--out DIR]
+    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,survival,pull] [--out DIR]
 
 Prints the table and writes it to DIR/RESULTS.md, the raw rounds to DIR/results/. Exits with 1 if a subject
 did not find what its reference found, or could not be measured; never because something is slow.
@@ -14,10 +14,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bench_import, bench_map, bench_pull, gen
+from benchmarks import bench_import, bench_map, bench_pull, bench_survival, gen
 from benchmarks.floor import files
 from benchmarks.measure import ROOT, Clock, Differs, Round
 from benchmarks.table import Row, facts, page, write
@@ -25,7 +26,7 @@ from tests.hapi.launcher import CannotStart, running_hapi
 
 SEED = 1
 PULL_PATIENTS = 200  # what HAPI takes in about 20 s; a radiosurgery cohort is of this size
-PARTS = ("map", "import", "pull")
+PARTS = ("map", "import", "survival", "pull")
 
 
 def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list[Round]]) -> Row:
@@ -54,8 +55,17 @@ def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
         yield measured(
             "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
         )
+    if "survival" in chosen.only:
+        yield from survival_rows(chosen.rounds)
     if "pull" in chosen.only:
         yield from pull_rows(chosen)
+
+
+def survival_rows(number: int) -> Iterator[Row]:
+    """Estimators beside lifelines."""
+    for one in bench_survival.COMPARISONS:
+        subject = f"{one.subject}, {one.rows:,} rows"
+        yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, number))
 
 
 def pull_rows(chosen: argparse.Namespace) -> Iterator[Row]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.measure import ROOT, Clock, Round, Spread, flags, spread
 
-LIBRARIES = ("msgspec", "orjson", "httpx", "pydantic", "numpy")
+LIBRARIES = ("msgspec", "orjson", "httpx", "pydantic", "numpy", "lifelines")
 HEAD = """# Benchmarks
 
 Made by `make bench`, never typed. Quote the ratios: they move far less between machines than the times.
@@ -54,7 +54,7 @@ def _line(row: Row) -> str:
 
 
 def _three(values: Spread, factor: int, unit: str) -> str:
-    digits = 0 if unit else 2
+    digits = 0 if unit else 2 if values.low >= 0.1 else 4
     median, low, high = (f"{value * factor:.{digits}f}" for value in values)
     return f"**{median}**{unit} ({low} to {high})"
 

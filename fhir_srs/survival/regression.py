@@ -18,7 +18,17 @@ from fhir_srs.survival.exits import NOISE
 from fhir_srs.survival.interval import upper_share
 from fhir_srs.survival.proportionality import Fitted, Transform, proportionality
 from fhir_srs.survival.risk_sets import Block, Likelihood, Ties, block, information, likelihood, residuals
-from fhir_srs.survival.rows import Bools, Column, Floats, Ints, Reader, by_patient, parts, read_covariates
+from fhir_srs.survival.rows import (
+    Bools,
+    Column,
+    Floats,
+    Ints,
+    Reader,
+    by_patient,
+    ordered,
+    parts,
+    read_covariates,
+)
 
 STEP = 1e-10  # Newton has arrived when a step is this small, relative to 1 + |beta|
 RUNAWAY = 15.0  # |beta| times the covariate's standard deviation: no finite maximum
@@ -134,8 +144,7 @@ def read_design(
     if "global" in covariates:
         reader.fault("a covariate must not be called global: that is the name of a test")
     reader.done()
-    keys = (ended, whole, layers.numbers)
-    order = np.lexsort((*z.T, *(() if cluster is None else (patient,)), *keys))
+    order = ordered(layers.numbers, whole, ended, *(() if cluster is None else (patient,)), last=z)
     centred = z[order] - (z[order].mean(axis=0) if len(z) else 0.0)
     scale = np.sqrt(np.mean(centred**2, axis=0)) if len(z) else np.ones(z.shape[1])
     scale = np.where(scale > NOISE * np.abs(z).max(axis=0, initial=0.0), scale, 0.0)

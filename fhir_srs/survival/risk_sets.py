@@ -43,18 +43,17 @@ class Likelihood:
     """
     The partial likelihood of a block at one coefficient vector.
 
-    *mean* is the weighted mean of the covariates at each death. *inverse* and *tilt* are the sums over the
-    deaths of an event day of 1/S0 and mean/S0; *kept* and *kept_tilt* the same with the factor 1-f.
+    *relative* is each row's hazard, *each* is 1/S0 at each death and *mean* the weighted mean of the
+    covariates there. *inverse* sums 1/S0 over the deaths of an event day, *kept* with the factor 1-f.
     """
 
     loglik: float
     score: Floats
     relative: Floats
+    each: Floats
     mean: Floats
     inverse: Floats
-    tilt: Floats
     kept: Floats
-    kept_tilt: Floats
 
 
 def block(days: Ints, died: Bools, z: Floats, ties: Ties) -> Block:
@@ -81,10 +80,7 @@ def likelihood(rows: Block, beta: Floats) -> Likelihood:
     eta = rows.z @ beta
     top = float(eta.max(initial=0.0))
     relative = np.exp(eta - top)
-    of_z = relative[:, None] * rows.z
-    s0 = _at_risk(rows, relative)[rows.step] - rows.tied * _of_deaths(rows, relative)[rows.step]
-    tied = rows.tied[:, None]
-    s1 = _at_risk(rows, of_z)[rows.step] - tied * _of_deaths(rows, of_z)[rows.step]
+    s0, s1 = _risk_sums(rows, relative), _risk_sums(rows, relative[:, None] * rows.z)
     weightless = bool((s0 < np.finfo(np.float64).tiny).any())
     each = 1 / np.maximum(s0, np.finfo(np.float64).tiny)
     mean = s1 * each[:, None]
@@ -93,11 +89,10 @@ def likelihood(rows: Block, beta: Floats) -> Likelihood:
         loglik=-np.inf if weightless else loglik,
         score=rows.z[rows.died].sum(axis=0) - mean.sum(axis=0),
         relative=relative,
+        each=each,
         mean=mean,
         inverse=_by_step(rows, each),
-        tilt=_by_step(rows, mean * each[:, None]),
         kept=_by_step(rows, each * (1 - rows.tied)),
-        kept_tilt=_by_step(rows, mean * (each * (1 - rows.tied))[:, None]),
     )
 
 
@@ -123,9 +118,11 @@ def residuals(rows: Block, at: Likelihood) -> Floats:
     A death among tied deaths counts with its mean weight, so that the inverse information times a residual
     is the derivative of the coefficients in that row's case weight.
     """
-    found = -at.relative[:, None] * (rows.z * exposure(rows, at.inverse)[:, None] - exposure(rows, at.tilt))
+    tilt = _by_step(rows, at.mean * at.each[:, None])
+    kept_tilt = _by_step(rows, at.mean * (at.each * (1 - rows.tied))[:, None])
+    found = -at.relative[:, None] * (rows.z * exposure(rows, at.inverse)[:, None] - exposure(rows, tilt))
     dead, step = rows.died, rows.step
-    spared = rows.z[dead] * (at.inverse - at.kept)[step, None] - (at.tilt - at.kept_tilt)[step]
+    spared = rows.z[dead] * (at.inverse - at.kept)[step, None] - (tilt - kept_tilt)[step]
     counts = np.bincount(step, minlength=len(rows.event_day))
     mean = _by_step(rows, at.mean) / counts[:, None]
     found[dead] += rows.z[dead] - mean[step] + at.relative[dead, None] * spared
@@ -145,23 +142,36 @@ def exposure(rows: Block, of_event_days: Floats) -> Floats:
     return total + staying
 
 
+def _risk_sums(rows: Block, values: Floats) -> Floats:
+    """The sum of *values* over the risk set of each death, less its share of the deaths tied with it."""
+    at_risk = _at_risk(rows, values)
+    if not rows.tied.any():
+        return at_risk[rows.step]
+    of_deaths = _by_step(rows, values[rows.died])
+    sums: Floats = at_risk[rows.step] - (of_deaths[rows.step].T * rows.tied).T
+    return sums
+
+
 def _at_risk(rows: Block, values: Floats) -> Floats:
     """The sum of *values* over the risk set of each event day, rows that stay included."""
-    daily = np.add.reduceat(values, rows.first, axis=0)
+    daily = _summed(values, rows.first)
     total: Floats = np.cumsum(daily[::-1], axis=0)[::-1][rows.event_day]
     if not len(rows.later):
         return total
-    staying = np.add.reduceat((values.T * rows.carried).T, rows.first, axis=0)
+    staying = _summed((values.T * rows.carried).T, rows.first)
     before = (np.cumsum(staying, axis=0) - staying)[rows.event_day]
     stayed: Floats = (before.T * rows.later).T
     return total + stayed
 
 
-def _of_deaths(rows: Block, values: Floats) -> Floats:
-    return _by_step(rows, values[rows.died])
-
-
 def _by_step(rows: Block, of_deaths: Floats) -> Floats:
     """The sum of *of_deaths*, one entry for each death, over the deaths of each event day."""
-    summed: Floats = np.add.reduceat(of_deaths, rows.starts, axis=0)
+    return _summed(of_deaths, rows.starts)
+
+
+def _summed(values: Floats, starts: Ints) -> Floats:
+    """The sums of *values* from each of *starts* to the next."""
+    if len(starts) == len(values):
+        return values
+    summed: Floats = np.add.reduceat(values, starts, axis=0)
     return summed

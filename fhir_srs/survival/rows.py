@@ -204,20 +204,41 @@ def read_rows(days: Column, status: Column, cluster: Column | None, *, causes: i
 
 
 def in_order(*columns: Ints) -> list[Ints]:
-    """*columns*, none negative, sorted by the first, then the second, and so on: as one number if it fits."""
-    sizes = [int(column.max(initial=0)) + 1 for column in columns]
-    if math.prod(sizes) >= 2**62:
+    """*columns*, none negative, sorted by the first, then the second, and so on."""
+    packed, sizes = _packed(columns)
+    if packed is None:
         order = np.lexsort(columns[::-1])
         return [column[order] for column in columns]
-    packed = columns[0]
-    for column, size in zip(columns[1:], sizes[1:], strict=True):
-        packed = packed * size + column
     packed = np.sort(packed)
     found = []
     for size in sizes[:0:-1]:
         packed, last = np.divmod(packed, size)
         found.append(last)
     return [packed, *found[::-1]]
+
+
+def ordered(*columns: Ints, last: Floats) -> Ints:
+    """The order of rows by *columns*, none negative, and where these are equal by the columns of *last*."""
+    packed, _ = _packed(columns)
+    if packed is None:
+        return np.lexsort((*last.T[::-1], *columns[::-1]))
+    order = np.argsort(packed)
+    again = np.diff(packed[order]) == 0
+    tied = np.append(again, False) | np.append(False, again) if len(order) else again
+    rows = order[tied]
+    order[tied] = rows[np.lexsort((*last[rows].T[::-1], packed[rows]))]
+    return order
+
+
+def _packed(columns: Sequence[Ints]) -> tuple[Ints | None, list[int]]:
+    """*columns* as digits of one number a row, None if it would not fit, and the size of each digit."""
+    sizes = [int(column.max(initial=0)) + 1 for column in columns]
+    if math.prod(sizes) >= 2**62:
+        return None, sizes
+    packed = columns[0]
+    for column, size in zip(columns[1:], sizes[1:], strict=True):
+        packed = packed * size + column
+    return packed, sizes
 
 
 def read_covariates(reader: Reader, covariates: Mapping[str, Column], rows: int) -> Floats:
