@@ -133,7 +133,8 @@ def _stratum(rows: Compared, inside: slice, rho: float) -> Score:
     weight = before**rho
     share = at_risk / n[:, None]
     spread = weight**2 * d * (n - d) / np.maximum(n - 1, 1)
-    covariance = np.diag(spread @ share) - (share * spread[:, None]).T @ share
+    covariance = -(share * spread[:, None]).T @ share
+    np.fill_diagonal(covariance, spread @ (share * (1 - share)))  # 0, and not nearly, for a group alone
     return Score(weight @ died, (weight * d) @ share, covariance)
 
 
@@ -150,6 +151,8 @@ def robust_residuals(rows: Compared, ties: Ties) -> Floats:
 
 def _robust(base: TestResult, psi: Floats) -> TestResult:
     informative = np.count_nonzero(np.abs(psi).max(axis=1) > 1e-12)
+    if not informative:
+        return no_test(base, "groups-never-together")
     if informative <= psi.shape[1] - 1:
         return no_test(base, "too-few-patients")
     return chi_square(base, psi.sum(axis=0), psi.T @ psi, "groups-never-together")

@@ -146,8 +146,10 @@ def read_design(
     reader.done()
     order = ordered(layers.numbers, whole, ended, *(() if cluster is None else (patient,)), last=z)
     centred = z[order] - (z[order].mean(axis=0) if len(z) else 0.0)
-    scale = np.sqrt(np.mean(centred**2, axis=0)) if len(z) else np.ones(z.shape[1])
-    scale = np.where(scale > NOISE * np.abs(z).max(axis=0, initial=0.0), scale, 0.0)
+    most = np.abs(centred).max(axis=0, initial=0.0)
+    varies = most > NOISE * np.abs(z).max(axis=0, initial=0.0)
+    unit = np.where(varies, most, 1.0)
+    scale = unit * np.sqrt(np.mean((centred / unit) ** 2, axis=0)) * varies if len(z) else most
     return Design(
         names=tuple(covariates),
         days=whole[order],
@@ -186,17 +188,17 @@ def fit(base: Fit, design: Design, blocks: list[tuple[slice, Block]]) -> tuple[F
     for (inside, one), at in zip(blocks, found.at, strict=True):
         psi[inside] = residuals(one, at)
     inverse = np.linalg.inv(found.information)
-    influence = psi @ inverse / design.scale
+    influence = psi @ inverse
     summed = np.sum(by_patient(influence, design.patient, design.clusters) ** 2, axis=0)
-    modelled = np.diag(inverse) / design.scale**2
+    modelled = np.diag(inverse)
     known = (summed > NOISE * np.maximum(np.sum(influence**2, axis=0), modelled)) & (design.clusters > 1)
     fitted = replace(
         base,
         coef=_floats(found.beta / design.scale),
-        model_error=_floats(np.sqrt(modelled)),
+        model_error=_floats(np.sqrt(modelled) / design.scale),
         loglik=float(sum(at.loglik for at in found.at)),
     )
-    return _wald(fitted, found.beta / design.scale, np.sqrt(summed), known), found
+    return _wald(fitted, found.beta / design.scale, np.sqrt(summed) / design.scale, known), found
 
 
 def maximise(

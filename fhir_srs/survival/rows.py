@@ -23,6 +23,7 @@ Column: TypeAlias = Sequence[Any] | npt.NDArray[Any]
 Fault: TypeAlias = tuple[int | None, str]
 
 LISTED = 20  # faults in one message; the others are counted
+LARGEST = 1e100  # of a covariate: squares of larger ones overflow
 _TEXT, _NUMBER = (str,), (int, np.integer)
 
 
@@ -121,12 +122,13 @@ class Reader:
         """*column* as finite numbers; booleans count as 0 and 1."""
         self._lengths[name] = len(column)
         kinds = (int, float, np.integer, np.floating, np.bool_)
+        rule = f"{name} must be a finite number, not above {LARGEST:g} in size"
         values = column
         if _kind(column) not in "iubf":
-            self._each(column, lambda value: isinstance(value, kinds), f"{name} must be a finite number")
+            self._each(column, lambda value: isinstance(value, kinds), rule)
             values = [value if isinstance(value, kinds) else 0.0 for value in column]
         found = np.asarray(values, dtype=np.float64)
-        self._refuse(~np.isfinite(found), f"{name} must be a finite number")
+        self._refuse(~(np.abs(found) <= LARGEST), rule)
         return found
 
     def fault(self, rule: str, row: int | None = None) -> None:

@@ -205,6 +205,22 @@ def test_residuals_are_the_derivatives_of_the_score_in_the_case_weights(seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
+def test_errors_are_the_derivatives_of_the_coefficients_in_the_case_weights(seed):
+    days, status, patient, _, covariates = four(seed, rows=30)
+    event, z = status == 1, np.column_stack(list(covariates.values())).astype(float)
+    fit = cox(days, event, covariates, cluster=patient)
+    beta, ones = np.array(fit.coef), np.ones(30)
+    turns = [weighted_score(beta + step, days, event, z, ones).imag for step in 1e-30j * np.eye(3)]
+    information, totals = -np.array(turns).T / 1e-30, {}
+    for row in range(30):
+        weights = ones + 1e-30j * (np.arange(30) == row)
+        slope = weighted_score(beta, days, event, z, weights).imag / 1e-30
+        totals[patient[row]] = totals.get(patient[row], 0) + np.linalg.solve(information, slope)
+    expected = np.sqrt(sum(total**2 for total in totals.values()))
+    assert fit.std_error == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
 def test_fine_gray_is_the_weighted_score_of_its_definition(seed):
     days, status, _, _, covariates = four(seed, rows=40)
     fit = fine_gray(days, status, covariates, convention="crr")

@@ -70,6 +70,19 @@ def test_what_cannot_be_compared_is_a_result_with_a_reason(test):
     no_test(test([5, 8], [1, 1], ["a", "b"], strata=[1, 2]), "groups-never-together")
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_are_never_together_are_no_test_however_many_rows_there_are(seed):
+    generator = np.random.default_rng(seed)
+    days, status = generator.integers(0, 400, 600), generator.integers(0, 3, 600)
+    strata = generator.integers(0, 3, 600)
+    group = strata + 5  # each stratum is a group of its own
+    event = status == 1
+    no_test(log_rank(days, event, group, strata=strata), "groups-never-together")
+    no_test(log_rank(days, event, group, strata=strata, rho=0.5), "groups-never-together")
+    no_test(log_rank(days, event, group, strata=strata, cluster=np.arange(600)), "groups-never-together")
+    no_test(gray_test(days, status, group, strata=strata), "groups-never-together")
+
+
 def test_a_clustered_log_rank_test_needs_more_patients_than_degrees_of_freedom():
     days, event, group = [1, 2, 3, 4, 5, 6], [1, 1, 1, 1, 0, 1], [1, 1, 2, 2, 3, 3]
     no_test(log_rank(days, event, group, cluster=["a", "a", "b", "b", "b", "b"]), "too-few-patients")

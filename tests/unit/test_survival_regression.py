@@ -39,6 +39,19 @@ def test_a_covariate_that_orders_the_events_has_no_coefficient(regression):
     not_estimable(regression(list(range(1000)), [1] * 3 + [0] * 997, {"x": rare}), "separation")
 
 
+@pytest.mark.parametrize("unit", [1e-90, 1e-9, 1e9, 1e90])
+def test_the_unit_of_a_covariate_scales_its_coefficient_alone(unit):
+    plain, scaled = (cox(DAYS, EVENT, {"dose": [u * dose for dose in DOSE]}) for u in (1, unit))
+    assert scaled.coef[0] * unit == pytest.approx(plain.coef[0], rel=1e-9)
+    assert scaled.p[0] == pytest.approx(plain.p[0], rel=1e-9)
+    assert scaled.loglik == pytest.approx(plain.loglik, rel=1e-12)
+
+
+def test_a_large_offset_of_a_covariate_changes_nothing():
+    plain, moved = (cox(DAYS, EVENT, {"year": [one + dose for dose in DOSE]}) for one in (0, 1e6))
+    assert moved.coef == pytest.approx(plain.coef, rel=1e-9)
+
+
 def test_a_covariate_that_is_constant_in_each_stratum_is_named():
     fit = cox(DAYS, EVENT, {"site": [1, 2, 1, 2, 1, 2]}, strata=["a", "b"] * 3)
     not_estimable(fit, "constant-covariate (site)")
@@ -112,7 +125,7 @@ def test_every_fault_of_every_column_is_named_at_once():
     message = str(error.value)
     for fault in (
         "row 1: event must be a whole number from 0 to 1",
-        "row 1: covariate dose must be a finite number",
+        "row 1: covariate dose must be a finite number, not above 1e+100 in size",
         "row 0: covariate cord must be a finite number",
         "row 1: days and covariate global must have the same number of rows",
         "a covariate must not be called global",
