@@ -80,7 +80,7 @@ class _Tables:
         self._open: dict[int, Index] = {}
 
     def get(self, key: str) -> bytes | None:
-        part = self._spill.part(key.encode())
+        part = self._spill.part(key)
         if part not in self._open:
             self._open[part] = Index(table(self._spill, self._name, part))
         return self._open[part].get(key)

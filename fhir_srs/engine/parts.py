@@ -6,18 +6,21 @@ from typing import NamedTuple
 
 import msgspec
 
-from fhir_srs.engine.runs import merged_issues, merged_persons, person_bytes
-from fhir_srs.engine.spill import Family, Record, Spill, Writer
-from fhir_srs.engine.worker import Worker, place_of
+from fhir_srs.engine.runs import SortedIssue, merged_issues, merged_persons, person, write_runs
+from fhir_srs.engine.spill import Family, Spill, Writer
+from fhir_srs.engine.worker import KeptIssue, Worker
 from fhir_srs.mapping.assembly import issue_order
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.tally import Tally
 from fhir_srs.model import to_json
 
-_ENCODE = msgspec.msgpack.Encoder().encode
 _BODIES = (Family.PATIENTS, Family.LINES)
 _HELD = (*_BODIES, Family.ISSUES)
-_ISSUE = msgspec.msgpack.Decoder(tuple[bytes, bytes])
+_ISSUES = msgspec.msgpack.Decoder(list[KeptIssue])
+_DIVIDER = 1
+# Into how many a partition is divided at most, and with which divisor no more: a CRC has 32 bits.
+_MOST_PIECES = 256
+_LAST_DIVISOR = 1 << 24
 
 
 class Done(NamedTuple):
@@ -27,11 +30,12 @@ class Done(NamedTuple):
     held: int
 
 
-RUN = 0  # the number of whoever writes runs: one worker maps a partition
-_DIVIDER = 1
-# Into how many a partition is divided at most, and with which divisor no more: a CRC has 32 bits.
-_MOST_PIECES = 256
-_LAST_DIVISOR = 1 << 24
+class Part(NamedTuple):
+    """What is to be mapped at once, or divided: the *lines* of patients, issues that are told already."""
+
+    lines: Iterable[tuple[str, bytes]]
+    issues: Iterable[KeptIssue]
+    size: int
 
 
 def map_part(worker: Worker, part: int) -> Done:
@@ -41,96 +45,80 @@ def map_part(worker: Worker, part: int) -> Done:
     A partition larger than the job allows is first divided by further bits of the hash; what remains
     above the limit is a single patient.
     """
-    job, spill = worker.job, worker.spill
-    size = sum(spill.size(family, part, job.all_writers) for family in _HELD)
-    done = _map_any(worker, spill, part, _present(worker, part), size)
-    spill.remove((*_HELD, Family.LOSERS), part, job.all_writers)
+    spill, writers = worker.spill, worker.job.all
+    issues = spill.items(Family.ISSUES, part, writers, _ISSUES)
+    size = sum(spill.size(family, part, writers) for family in _HELD)
+    done = _map_any(worker, spill, part, Part(_present(worker, part), issues, size))
+    spill.remove((*_HELD, Family.LOSERS), part, writers)
     return done
 
 
-def _present(worker: Worker, part: int) -> Iterator[Record]:
-    """The records of *part* that count, with survivors' names: newest versions, not what moved elsewhere."""
+def _present(worker: Worker, part: int) -> Iterator[tuple[str, bytes]]:
+    """The lines of *part* that count, with survivors' names: newest versions, not what moved elsewhere."""
     lost, merged = worker.losers(part), worker.merged()
-    for family in _HELD:
-        for one in worker.spill.records(family, part, worker.job.all_writers):
-            if family is Family.ISSUES:
-                yield one
-            elif place_of(one) not in lost:
-                name = merged.get(one.name.decode(), "").encode() or one.name
-                if worker.spill.part(name) == part:
-                    yield one._replace(name=name)
+    for family in _BODIES:
+        for name, body, place in worker.spill.lines(family, part, worker.job.all):
+            if place in lost:
+                continue
+            survivor = merged.get(name)
+            if survivor is None:
+                yield name, body
+            elif worker.spill.part(survivor) == part:
+                yield survivor, body
 
 
-def _map_any(worker: Worker, spill: Spill, part: int, records: Iterable[Record], size: int) -> Done:
-    """Map *records*, *size* bytes of lines, and write the runs of *part* into *spill*."""
-    if size <= worker.job.largest or spill.divisor >= _LAST_DIVISOR:
-        return _map(worker, records, Writer(spill, RUN), part)
-    pieces = min(2 * size // worker.job.largest + 1, _MOST_PIECES)
+def _map_any(worker: Worker, spill: Spill, part: int, of: Part) -> Done:
+    """Map *of* and write the runs of *part* into *spill*."""
+    if of.size <= worker.job.largest or spill.divisor >= _LAST_DIVISOR:
+        return _map(worker, spill, part, of)
+    pieces = min(2 * of.size // worker.job.largest + 1, _MOST_PIECES)
     below = Spill(spill.folder / f"part-{part}", pieces, divisor=spill.divisor * spill.parts)
-    _divide(records, below)
+    _divide(of, below)
     total, held = Tally(), 0
     for piece in range(pieces):
-        lines = (one for family in _HELD for one in below.records(family, piece, [_DIVIDER]))
-        size = sum(below.size(family, piece, [_DIVIDER]) for family in _HELD)
-        # Fewer pieces than allowed: none is larger because of others, only because of one patient.
-        again = size if pieces == _MOST_PIECES else 0
-        done = _map_any(worker, below, piece, lines, again)
+        done = _map_any(worker, below, piece, _piece(below, piece))
         total.add(done.tally)
         held = max(held, done.held)
         below.remove(_HELD, piece, [_DIVIDER])
-    _merge(below, Writer(spill, RUN), part)
+    write_runs(spill, part, merged_persons(below), merged_issues(below))
+    shutil.rmtree(below.folder)
     return Done(total, held)
 
 
-def _divide(records: Iterable[Record], below: Spill) -> None:
-    """Write *records* into the partitions of *below*, a new folder."""
+def _divide(of: Part, below: Spill) -> None:
+    """Write *of* into the partitions of *below*, a new folder."""
     below.folder.mkdir()
     divider = Writer(below, _DIVIDER)
-    for one in records:
-        divider.add(one.at.family, one.name, one.body)
+    for name, body in of.lines:
+        divider.add(Family.LINES, name, body)
+    for issue in of.issues:
+        divider.put(Family.ISSUES, below.part(issue.name), issue, size=len(issue.line))
     divider.flush()
 
 
-def _merge(below: Spill, out: Writer, part: int) -> None:
-    """Merge all runs of *below* into those of *part*, and remove the folder."""
-    pieces = range(below.parts)
-    for person in merged_persons(below, pieces, [RUN]):
-        out.put(Family.PERSONS, part, b"", _ENCODE(person))
-    for issue in merged_issues(below, pieces, [RUN]):
-        out.put(Family.SORTED_ISSUES, part, b"", _ENCODE(issue))
-    out.flush()
-    shutil.rmtree(below.folder)
+def _piece(below: Spill, piece: int) -> Part:
+    lines = ((name, body) for name, body, _ in below.lines(Family.LINES, piece, [_DIVIDER]))
+    issues = below.items(Family.ISSUES, piece, [_DIVIDER], _ISSUES)
+    size = sum(below.size(family, piece, [_DIVIDER]) for family in _HELD)
+    # Fewer pieces than allowed: none is too large because of others, only because of one patient.
+    return Part(lines, issues, size if below.parts == _MOST_PIECES else 0)
 
 
-def _map(worker: Worker, records: Iterable[Record], out: Writer, part: int) -> Done:
-    """Map all patients of *records*, whose lines are held at once, and write them to *out*, sorted."""
-    bodies, issues = _held(records)
+def _map(worker: Worker, spill: Spill, part: int, of: Part) -> Done:
+    """Map all patients of *of*, whose lines are held at once."""
+    bodies: dict[str, list[bytes]] = {}
+    for name, body in of.lines:
+        bodies.setdefault(name, []).append(body)
     held = sum(len(body) for lines in bodies.values() for body in lines)
+    issues: list[SortedIssue] = [(one.order, one.line) for one in of.issues]
     tally, persons = Tally(), []
     while bodies:
-        name, lines = bodies.popitem()
-        found = worker.map(name.decode(), lines)
+        found = worker.map(*bodies.popitem())
         _count(found, tally)
         issues += ((issue_order(one), to_json(one)) for one in found.issues)
-        persons.append(person_bytes(found))
-    for _, person in sorted(persons):
-        out.put(Family.PERSONS, part, b"", person)
-    for issue in sorted(issues):
-        out.put(Family.SORTED_ISSUES, part, b"", _ENCODE(issue))
-    out.flush()
+        persons.append(person(found))
+    write_runs(spill, part, sorted(persons, key=lambda one: one.order), sorted(issues))
     return Done(tally, held)
-
-
-def _held(records: Iterable[Record]) -> tuple[dict[bytes, list[bytes]], list[tuple[bytes, bytes]]]:
-    """The lines of each patient, and the issues, each with what sorts it."""
-    bodies: dict[bytes, list[bytes]] = {}
-    issues: list[tuple[bytes, bytes]] = []
-    for one in records:
-        if one.at.family == Family.ISSUES:
-            issues.append(_ISSUE.decode(one.body))
-        else:
-            bodies.setdefault(one.name, []).append(one.body)
-    return bodies, issues
 
 
 def _count(found: PatientMap, tally: Tally) -> None:

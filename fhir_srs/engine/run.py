@@ -2,21 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from heapq import merge
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from fhir_srs.engine.parts import RUN, map_part
+from fhir_srs.engine.parts import map_part
 from fhir_srs.engine.people import list_holders, save_merged, settle_subjects
-from fhir_srs.engine.runs import (
-    Person,
-    collisions,
-    event_lines,
-    lesion_lines,
-    merged_issues,
-    merged_persons,
-)
-from fhir_srs.engine.sorting import Sorted, sort_piece
+from fhir_srs.engine.runs import collisions, event_lines, lesion_lines, merged_issues, merged_persons
+from fhir_srs.engine.sorting import Sorted, Sorter
 from fhir_srs.engine.spill import Spill, spill_folder
 from fhir_srs.engine.versions import settle_versions
 from fhir_srs.engine.worker import Job, Worker
@@ -30,6 +24,7 @@ from fhir_srs.model import Mapped, event_row, lesion_row, to_json
 from fhir_srs.progress import Report, counted
 
 _MEGABYTE = 1_000_000
+Answer = TypeVar("Answer")
 
 
 class Limits(NamedTuple):
@@ -111,44 +106,67 @@ def _through_spill(
     size = unpacked_size(sources) or 0
     with spill_folder() as folder:
         job = Job(profile, Spill(folder, limits.partitions(size)), jobs, limits.largest)
-        with _crew(job) as crew:
+        build = partial(Hand, job)
+        with nullcontext(Alone(build(0))) if jobs == 1 else Workers(jobs, build) as crew:
             total, held = _steps(job, crew, tasks, notice, report)
         yield _of_runs(job, total, held)
 
 
-def _crew(job: Job) -> AbstractContextManager[Crew[Worker]]:
-    return nullcontext(Alone(job.worker(0))) if job.jobs == 1 else Workers(job.jobs, job.worker)
+class Hand:
+    """One process at work: in the first step a `Sorter`, whose memory ends with it, then a `Worker`."""
+
+    def __init__(self, job: Job, number: int) -> None:
+        self._job = job
+        self._number = number
+        self._sorter: Sorter | None = None
+        self._worker: Worker | None = None
+
+    def sort(self, task: tuple[int, Piece]) -> Sorted:
+        """Sort the lines of a numbered piece of input."""
+        self._sorter = self._sorter or Sorter(self._job, self._number)
+        number, piece = task
+        return self._sorter.sort(piece, self._job.spill.folder / f"notes-{number}")
+
+    def do(self, step: Callable[[Worker, int], Answer], part: int) -> Answer:
+        """What *step* gives for *part*."""
+        self._sorter = None
+        self._worker = self._worker or Worker(self._job, self._number)
+        return step(self._worker, part)
+
+
+def _do(step: Callable[[Worker, int], Answer], hand: Hand, part: int) -> Answer:
+    return hand.do(step, part)
 
 
 def _steps(
-    job: Job, crew: Crew[Worker], tasks: Sequence[Piece], notice: Notice, report: Report
+    job: Job, crew: Crew[Hand], tasks: Sequence[Piece], notice: Notice, report: Report
 ) -> tuple[Tally, int]:
     """All steps, each over all partitions; the counts and the bytes that a process held at most."""
     parts = range(job.spill.parts)
     total, people = _sorted(crew, tasks, notice, report)
-    for one in crew.each(settle_versions, parts):
+    for one in crew.each(partial(_do, settle_versions), parts):
         total.add(one)
     if people:
-        for _ in crew.each(list_holders, parts):
+        for _ in crew.each(partial(_do, list_holders), parts):
             pass
         save_merged(Worker(job, 0))
-        for one in crew.each(settle_subjects, parts):
+        for one in crew.each(partial(_do, settle_subjects), parts):
             total.add(one)
     held = 0
-    for number, done in enumerate(crew.each(map_part, parts), 1):
+    for number, done in enumerate(crew.each(partial(_do, map_part), parts), 1):
         total.add(done.tally)
         held = max(held, done.held)
         report("partitions mapped", number, len(parts))
     return total, held
 
 
-def _sorted(crew: Crew[Worker], tasks: Sequence[Piece], notice: Notice, report: Report) -> tuple[Tally, bool]:
+def _sorted(crew: Crew[Hand], tasks: Sequence[Piece], notice: Notice, report: Report) -> tuple[Tally, bool]:
     """The first step: its counts, and whether patients must be looked up before their lines are mapped."""
     total, people, read = Tally(), False, 0
     size = sum(one.size for one in tasks)
-    for piece, one in zip(tasks, crew.each(sort_piece, enumerate(tasks)), strict=True):
+    for piece, one in zip(tasks, crew.each(Hand.sort, enumerate(tasks)), strict=True):
         total.add(one.tally)
-        people = people or one.linked or one.named
+        people = people or one.people
         _tell(one, notice)
         read += piece.size
         report("MB read", read // _MEGABYTE, size // _MEGABYTE)
@@ -163,23 +181,14 @@ def _tell(one: Sorted, notice: Notice) -> None:
 
 
 def _of_runs(job: Job, total: Tally, held: int) -> MappedFiles:
-    parts = range(job.spill.parts)
-
-    def persons() -> Iterator[Person]:
-        return merged_persons(job.spill, parts, [RUN])
-
-    changed = list(collisions(persons(), job.profile))
+    profile, spill = job.profile, job.spill
+    changed = list(collisions(merged_persons(spill), profile))
     total.add_issues(changed)
     more = sorted((issue_order(one), to_json(one)) for one in changed)
-
-    def issues() -> Iterator[bytes]:
-        found = merge(merged_issues(job.spill, parts, [RUN]), more)
-        return (line + b"\n" for _, line in found)
-
     return MappedFiles(
-        lesions=lambda: lesion_lines(persons(), job.profile),
-        events=lambda: event_lines(persons(), job.profile),
-        issues=issues,
+        lesions=lambda: lesion_lines(merged_persons(spill), profile),
+        events=lambda: event_lines(merged_persons(spill), profile),
+        issues=lambda: (line + b"\n" for _, line in merge(merged_issues(spill), more)),
         tally=total,
         held=held,
     )

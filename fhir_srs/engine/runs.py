@@ -4,12 +4,13 @@ A run of persons is sorted as patients are, with lines ready to be written; a ru
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import groupby
+from typing import TypeAlias
 
 import msgspec
 
-from fhir_srs.engine.spill import Family, Record, Spill
+from fhir_srs.engine.spill import Family, Spill, Writer
 from fhir_srs.mapping.assembly import distinct, lesions_of, person_order
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
@@ -26,46 +27,48 @@ class Person(msgspec.Struct, frozen=True, array_like=True):
     event_lines: bytes
 
 
+SortedIssue: TypeAlias = tuple[bytes, bytes]  # what sorts it, and its line
+RUN = 0  # the number of whoever writes runs: one worker maps a partition
+_BUFFERED = 1 << 14  # of a run in memory while many are merged
 _ENCODE = msgspec.msgpack.Encoder().encode
-_PERSON = msgspec.msgpack.Decoder(Person)
+_PERSONS = msgspec.msgpack.Decoder(list[Person])
+_ISSUES = msgspec.msgpack.Decoder(list[SortedIssue])
 _PATIENT = msgspec.msgpack.Decoder(Patient)
 _LESIONS = msgspec.msgpack.Decoder(tuple[Lesion, ...])
-_ISSUE = msgspec.msgpack.Decoder(tuple[bytes, bytes])
 _ROW = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def person_bytes(one: PatientMap) -> tuple[tuple[bytes, bytes], bytes]:
-    """What sorts *one*, and its `Person` as it is stored."""
-    order = person_order(one.patient)
-    person = Person(
-        order,
+def person(one: PatientMap) -> Person:
+    """What is stored of the map *one*."""
+    return Person(
+        person_order(one.patient),
         msgspec.Raw(_ENCODE(one.patient)),
         msgspec.Raw(_ENCODE(one.lesions)),
         b"".join(to_json(lesion_row(lesion)) + b"\n" for lesion in lesions_of([one])),
         b"".join(to_json(event_row(event)) + b"\n" for event in one.events),
     )
-    return order, _ENCODE(person)
 
 
-def merged_persons(spill: Spill, parts: Iterable[int], writers: Sequence[int]) -> Iterator[Person]:
-    """The persons of the sorted runs of *parts* in one order."""
-    runs = (map(_person, spill.records(Family.PERSONS, part, writers)) for part in parts)
+def write_runs(spill: Spill, part: int, persons: Iterable[Person], issues: Iterable[SortedIssue]) -> None:
+    """Write the two runs of *part*: *persons* and *issues*, both sorted."""
+    out = Writer(spill, RUN, buffered=_BUFFERED)
+    for one in persons:
+        out.put(Family.PERSONS, part, one, size=len(one.lesion_lines) + len(one.event_lines))
+    for issue in issues:
+        out.put(Family.SORTED_ISSUES, part, issue, size=len(issue[1]))
+    out.flush()
+
+
+def merged_persons(spill: Spill) -> Iterator[Person]:
+    """The persons of the sorted runs of all partitions in one order."""
+    runs = (spill.items(Family.PERSONS, part, [RUN], _PERSONS) for part in range(spill.parts))
     return heapq.merge(*runs, key=lambda one: one.order)
 
 
-def merged_issues(
-    spill: Spill, parts: Iterable[int], writers: Sequence[int]
-) -> Iterator[tuple[bytes, bytes]]:
-    """The issues of the sorted runs of *parts* in one order, each with what sorts it."""
-    return heapq.merge(*(map(_issue, spill.records(Family.SORTED_ISSUES, part, writers)) for part in parts))
-
-
-def _person(record: Record) -> Person:
-    return _PERSON.decode(record.body)
-
-
-def _issue(record: Record) -> tuple[bytes, bytes]:
-    return _ISSUE.decode(record.body)
+def merged_issues(spill: Spill) -> Iterator[SortedIssue]:
+    """The issues of the sorted runs of all partitions in one order."""
+    runs = (spill.items(Family.SORTED_ISSUES, part, [RUN], _ISSUES) for part in range(spill.parts))
+    return heapq.merge(*runs)
 
 
 def lesion_lines(persons: Iterable[Person], profile: Profile) -> Iterator[bytes]:

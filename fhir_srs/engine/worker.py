@@ -1,4 +1,4 @@
-"""What a worker process has in hand: the job, its writers, and the readers of the two looks."""
+"""What a worker process has in hand: the job, its writers, and what reads lines again."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -6,16 +6,17 @@ from typing import NamedTuple
 import msgspec
 
 from fhir_srs.engine.index import DrugIndex, Known
-from fhir_srs.engine.spill import Family, Record, Spill, Writer
+from fhir_srs.engine.spill import Family, Place, Spill, Writer
 from fhir_srs.mapping.assembly import issue_order
-from fhir_srs.mapping.lines import FirstLook, SecondLook
+from fhir_srs.mapping.lines import SecondLook
 from fhir_srs.mapping.patients import aliases
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.tally import Tally
 from fhir_srs.model import Issue, to_json
 
-Place = tuple[int, int, int]  # family, writer, offset within one partition
+MERGED = "merged"
+_PLACES = msgspec.msgpack.Decoder(list[Place])
 
 
 class Job(NamedTuple):
@@ -27,12 +28,12 @@ class Job(NamedTuple):
     largest: int
 
     @property
-    def sorted_by(self) -> range:
+    def first(self) -> range:
         """The writers of the first step."""
         return range(self.jobs)
 
     @property
-    def all_writers(self) -> range:
+    def all(self) -> range:
         """The writers of all steps."""
         return range(2 * self.jobs)
 
@@ -42,31 +43,25 @@ class Job(NamedTuple):
 
 
 class Worker:
-    """One process at work. First it sorts lines, with `first` and one writer; then the rest, with another."""
+    """One process at work after the first step, which has a writer of its own."""
 
     def __init__(self, job: Job, number: int) -> None:
         self.job = job
+        self.number = number
         self.spill = job.spill
-        self.first: FirstLook | None = FirstLook(job.profile)
         self.second = SecondLook(job.profile)
-        self.sorter = Writer(job.spill, number)
         self.writer = Writer(job.spill, job.jobs + number)
         self._merged: dict[str, str] | None = None
         self._aliases: Mapping[str, frozenset[str]] = {}
         self._drugs = DrugIndex(job.spill)
         self._known = Known(job.spill)
 
-    def issue(self, found: Issue, writer: Writer, name: bytes | None = None) -> None:
-        """Keep *found* for the partition of its resource, or of *name* where it has none."""
-        key = (found.resource or "").encode() if name is None else name
-        writer.add(Family.ISSUES, key, msgspec.msgpack.encode((issue_order(found), to_json(found))))
-
     def refuse(self, reason: str, key: str, path: str, tally: Tally) -> None:
         """Refuse the resource *key*."""
         found = self.job.profile.issue(reason, key, path, used=False)
         tally.fates["refused"] += 1
         tally.add_issues([found])
-        self.issue(found, self.writer)
+        keep_issue(found, key, self.writer, self.spill)
 
     def merged(self) -> dict[str, str]:
         """Merged record -> survivor; once `people` has found them."""
@@ -85,13 +80,18 @@ class Worker:
 
     def losers(self, part: int) -> set[Place]:
         """The places in *part* of superseded versions."""
-        found = self.spill.records(Family.LOSERS, part, self.job.all_writers)
-        return {msgspec.msgpack.decode(one.body, type=Place) for one in found}
+        return set(self.spill.items(Family.LOSERS, part, self.job.all, _PLACES))
 
 
-MERGED = "merged"
+class KeptIssue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An Issue as a line, with what partitions and what sorts it."""
+
+    name: str
+    order: bytes
+    line: bytes
 
 
-def place_of(record: Record) -> Place:
-    """The place of *record* within its partition."""
-    return record.at.family, record.at.writer, record.at.offset
+def keep_issue(found: Issue, name: str, writer: Writer, spill: Spill) -> None:
+    """Keep *found* for the partition of *name*."""
+    kept = KeptIssue(name, issue_order(found), to_json(found))
+    writer.put(Family.ISSUES, spill.part(name), kept, size=len(kept.line))

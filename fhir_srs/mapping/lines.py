@@ -53,7 +53,7 @@ class FirstLook:
         self._profile = profile
         self._intake = Intake(profile, self)
         self._seen: list[Seen] = []
-        self._owners: dict[tuple[str, str | None], Told] = {}
+        self._owners = Owners()
 
     def see(self, line: bytes) -> list[Seen]:
         """
@@ -91,17 +91,27 @@ class FirstLook:
     def _owner(self, key: str, kept: Kept) -> Told:
         if isinstance(kept, r4.Medication):
             return _NOBODY
-        if isinstance(kept, r4.Patient):
-            return Told(patient=key)
+        return Told(patient=key) if isinstance(kept, r4.Patient) else self._owners.of(kept)
+
+
+class Owners:
+    """Whom resources are about, as they say themselves; remembered, since many say the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str | None], Told] = {}
+
+    def of(self, kept: Kept) -> Told:
+        """Whom *kept* is about."""
         named = about(kept)
         if named is None or named.reference is None or named.identifier:
             return told(named)
         pair = named.reference, named.type
-        if pair not in self._owners:
-            if len(self._owners) >= _MOST:
-                self._owners.clear()
-            self._owners[pair] = told(named)
-        return self._owners[pair]
+        known = self._known.get(pair)
+        if known is None:
+            if len(self._known) >= _MOST:
+                self._known.clear()
+            known = self._known[pair] = told(named)
+        return known
 
 
 def look(lines: Iterable[bytes], profile: Profile) -> Iterator[Seen]:

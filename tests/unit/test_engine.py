@@ -174,7 +174,7 @@ def test_a_source_that_cannot_be_read_is_one_error_and_leaves_no_spill(sources, 
 
 def test_a_spill_that_cannot_be_written_is_one_error(tmp_path):
     writer = Writer(Spill(tmp_path / "absent", 4), 0)
-    writer.add(0, b"name", b"body")
+    writer.add(0, "name", b"body")
     with pytest.raises(LocalIOError, match="spill"):
         writer.flush()
 
