@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fhir_srs.survival.rows import Floats, Ints
+from fhir_srs.survival.rows import Floats, Ints, ordered
 
 # Below this share of its largest term a variance is rounding, not information.
 NOISE = 1e-12
@@ -61,8 +61,9 @@ class Exits:
 
 def exits(patient: Ints, time: Ints, times: int) -> Exits:
     """The exits of rows that belong to *patient* and leave at time number *time*."""
-    order = np.lexsort((time, patient))
-    _, first, counts = np.unique(patient[order], return_index=True, return_counts=True)
+    order = ordered(patient, time)
+    first = np.flatnonzero(np.diff(patient[order], prepend=-1))
+    counts = np.diff(first, append=len(order))
     return Exits(order, time[order], np.repeat(first, counts), np.repeat(counts, counts), times)
 
 

@@ -219,12 +219,14 @@ def in_order(*columns: Ints) -> list[Ints]:
     return [packed, *found[::-1]]
 
 
-def ordered(*columns: Ints, last: Floats) -> Ints:
+def ordered(*columns: Ints, last: Floats | None = None) -> Ints:
     """The order of rows by *columns*, none negative, and where these are equal by the columns of *last*."""
     packed, _ = _packed(columns)
     if packed is None:
-        return np.lexsort((*last.T[::-1], *columns[::-1]))
+        return np.lexsort((*([] if last is None else last.T[::-1]), *columns[::-1]))
     order = np.argsort(packed)
+    if last is None:
+        return order
     again = np.diff(packed[order]) == 0
     tied = np.append(again, False) | np.append(False, again) if len(order) else again
     rows = order[tied]
