@@ -77,9 +77,10 @@ class Access(_Section):
 
 
 class Source(Access):
-    """The server that is read."""
+    """The server that is read. *opt_out* lists patients who are left out: `Patient/<id>`, `system|value`."""
 
     base_url: BaseUrl
+    opt_out: Path | None = None
 
 
 class Target(Access):
@@ -123,7 +124,11 @@ class Brake(_Section):
 
 
 class Sync(_Section):
-    """How a run behaves. *lag* covers the server's longest transaction, *overlap* is read again each time."""
+    """
+    How a run behaves. *lag* covers the server's longest transaction, *overlap* is read again each time.
+
+    *census* is how often all ids are compared with the server's, for what leaves no trace in a history.
+    """
 
     every: Duration | None = None
     write: bool = False
@@ -131,6 +136,7 @@ class Sync(_Section):
     overlap: Duration = timedelta(seconds=120)
     count: int = Field(default=1000, ge=1, le=10_000)
     connections: int = Field(default=2, ge=1, le=16)
+    census: Duration = timedelta(days=7)
     brake: Brake = Brake()
 
 
@@ -149,6 +155,7 @@ class Settings(_Section):
 _PATHS = (
     ("source", "token_file"),
     ("source", "ca_file"),
+    ("source", "opt_out"),
     ("target", "token_file"),
     ("target", "ca_file"),
     ("store", "folder"),

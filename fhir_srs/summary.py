@@ -29,20 +29,22 @@ class Planned(msgspec.Struct, frozen=True):
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What became of it."""
+    """What became of it; *externally_deleted* are results that another deleted and we leave so."""
 
     created: int = 0
     updated: int = 0
     retracted: int = 0
     failed: int = 0
     conflict: int = 0
+    externally_deleted: int = 0
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """
     One run. *error* is a message without values, *exit_code* as in `spec/reliability.md` section 8.
 
-    *complete* says whether the pull proved that it saw everything. *tables* holds the estimates by
+    *complete* says whether the pull proved that it saw everything. *left_out* counts patients by reason:
+    opt-out, opt-out-listed, test-patient. *notes* say what the server cannot do. *tables* holds the estimates by
     (study, version), *resources* the fates of what was mapped, *patients* how many have a lesion; these,
     *requests*, *cutoff* and the two of the error are more than `--json` prints.
     """
@@ -53,6 +55,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     finished: str
     pulled: Mapping[str, Found] = {}
     refused: Mapping[str, int] = {}
+    left_out: Mapping[str, int] = {}
+    notes: tuple[str, ...] = ()
     lesions: int = 0
     outcomes: int = 0
     planned: Planned = Planned()

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fhir_srs.summary import RunSummary
+from fhir_srs.summary import Found, RunSummary
 
 KEYS = (
     "run",
@@ -11,6 +11,7 @@ KEYS = (
     "finished",
     "pulled",
     "refused",
+    "left_out",
     "lesions",
     "outcomes",
     "planned",
@@ -30,7 +31,7 @@ def run_text(summary: RunSummary) -> str:
     pulled = [(kind, one) for kind, one in summary.pulled.items() if one.new or one.changed or one.deleted]
     planned, written = summary.planned, summary.written
     mode = " (dry run: only reads were sent)" if summary.dry_run else ""
-    found = ", ".join(f"{kind} {one.new + one.changed:,}" for kind, one in pulled) or "nothing new"
+    found = ", ".join(f"{kind} {_found(one)}" for kind, one in pulled) or "nothing new"
     lines = [
         f"run {summary.run}: {summary.status}{mode}",
         f"pulled: {found}",
@@ -42,8 +43,19 @@ def run_text(summary: RunSummary) -> str:
     ]
     if written.failed or written.conflict:
         lines.append(f"not written: {written.failed:,} failed, {written.conflict:,} in conflict")
+    if written.externally_deleted:
+        lines.append(f"deleted by another, and left so: {written.externally_deleted:,} results")
+    if summary.left_out:
+        told = ", ".join(f"{reason} {n:,}" for reason, n in summary.left_out.items())
+        lines.append(f"patients left out: {told}")
     if summary.refused:
         lines.append("refused: " + ", ".join(f"{reason} {n:,}" for reason, n in summary.refused.items()))
+    lines += [f"note: {note}" for note in summary.notes]
     if summary.error:
         lines.append(f"error: {summary.error}")
     return "\n".join(lines)
+
+
+def _found(one: Found) -> str:
+    gone = f" (and {one.deleted:,} deleted)" if one.deleted else ""
+    return f"{one.new + one.changed:,}{gone}"

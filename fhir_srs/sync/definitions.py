@@ -76,14 +76,19 @@ def _study_hash(study: Study) -> str:
     return content_id(*(f"{name}={getattr(study, name)}" for name in names))
 
 
-def intake(profile: Profile, *, base: str, echo: str) -> Intake:
-    """How the pull judges a resource: the codes of the cohort with their listed misspellings."""
+def intake(profile: Profile, *, base: str, echo: str, synthetic: bool = True) -> Intake:
+    """
+    How the pull judges a resource: the codes of the cohort with their listed misspellings.
+
+    With *synthetic* test patients (HTEST) are the cohort, else they are left out.
+    """
     codes = profile.codes.sets
     return Intake(
         base=base,
         codes=frozenset(pair for name in COHORT_SETS for pair in _spelt(profile, codes.get(name, {}))),
         generic=frozenset(_spelt(profile, codes.get(GENERIC_SET, {}))),
         echoes=profile.result_systems | {echo},
+        synthetic=synthetic,
     )
 
 

@@ -19,6 +19,8 @@ from fhir_srs.store import Refused, Row
 DOSE_EXTENSION = (
     "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-radiotherapy-dose-delivered-to-volume"
 )
+_TEST = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
+_MERGES = frozenset({"replaced-by", "replaces"})
 _DECODER: msgspec.json.Decoder[r4.Known] = msgspec.json.Decoder(r4.Known)
 _ENCODER = msgspec.json.Encoder()
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
@@ -41,13 +43,15 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     How to judge a resource: our server's *base*, the cohort's codes, the systems of our own results.
 
     A Procedure with one of *codes* makes its patient one of the cohort; with one of *generic* only if it
-    carries a delivered dose (`spec/fhir-mapping.md` section 1.3).
+    carries a delivered dose (`spec/fhir-mapping.md` section 1.3). With *synthetic* test patients are the
+    cohort; otherwise they are left out (`decisions.md` 22).
     """
 
     base: str
     codes: frozenset[tuple[str, str]]
     generic: frozenset[tuple[str, str]] = frozenset()
     echoes: frozenset[str] = frozenset()
+    synthetic: bool = True
 
     def name(self, body: bytes) -> str:
         """`Type/id` of a resource, as far as it can be read: what pages are counted by."""
@@ -57,21 +61,25 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
     row: Row
-    patient: str | None
     newcomer: str | None
+    linked: frozenset[str] = frozenset()
+    test: bool = False
 
-
-class _Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    refused: Refused
-    patient: str | None = None
+    @property
+    def patient(self) -> str | None:
+        return self.row.patient
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """One page, judged. *newcomers* are patients with a Procedure that makes them part of the cohort."""
+    """One page, judged. *newcomers* are patients with a Procedure that makes them part of the cohort.
+
+    *outside* are rows of nobody in the cohort, of which nothing is kept.
+    """
 
     kept: tuple[_Kept, ...]
-    refusals: tuple[_Refusal, ...]
+    refused: tuple[Refused, ...]
     echoes: Mapping[str, str | None]
+    outside: tuple[Row, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -79,28 +87,44 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(one.row for one in self.kept)
 
     @property
-    def refused(self) -> tuple[Refused, ...]:
-        """What could not be read."""
-        return tuple(one.refused for one in self.refusals)
-
-    @property
     def newcomers(self) -> tuple[str, ...]:
         """Patients (`Patient/x`) whose radiosurgery is on this page."""
         return tuple(sorted({one.newcomer for one in self.kept if one.newcomer}))
 
-    def of_cohort(self) -> "Taken":
-        """Only the Procedures that make their patient one of the cohort."""
-        return msgspec.structs.replace(self, kept=tuple(one for one in self.kept if one.newcomer))
+    @property
+    def test_patients(self) -> frozenset[str]:
+        """Patients who are none: test data (HTEST) on a server of real ones."""
+        return frozenset(one.patient for one in self.kept if one.test and one.patient)
+
+    def of_cohort(self, left_out: Collection[str]) -> "Taken":
+        """Only the Procedures that make their patient one of the cohort, and none of those *left_out*."""
+        kept = tuple(one for one in self.kept if one.newcomer and one.newcomer not in left_out)
+        refused = tuple(one for one in self.refused if one.patient not in left_out)
+        return msgspec.structs.replace(self, kept=kept, refused=refused)
 
     def of_patients(self, patients: Collection[str], medications: Collection[str]) -> "Taken":
         """Only what belongs to *patients*, those of *medications*, and refusals that may be theirs."""
-        kept = tuple(
-            one
-            for one in self.kept
-            if one.patient in patients or (one.row.type == "Medication" and one.row.id in medications)
+        kept: list[_Kept] = []
+        outside: list[_Kept] = []
+        for one in self.kept:
+            is_ours = one.patient in patients or (one.row.type == "Medication" and one.row.id in medications)
+            (kept if is_ours else outside).append(one)
+        return msgspec.structs.replace(
+            self,
+            kept=tuple(kept),
+            outside=tuple(one.row for one in outside),
+            refused=tuple(one for one in self.refused if one.patient is None or one.patient in patients),
         )
-        refusals = tuple(one for one in self.refusals if one.patient is None or one.patient in patients)
-        return msgspec.structs.replace(self, kept=kept, refusals=refusals)
+
+    def relatives(self, patients: Collection[str]) -> frozenset[str]:
+        """Patients merged with one of *patients*, whichever of the two records says so (I12)."""
+        found: set[str] = set()
+        for one in self.kept:
+            if one.patient in patients:
+                found |= one.linked
+            elif one.patient and one.linked & set(patients):
+                found.add(one.patient)
+        return frozenset(found)
 
     def strangers(self, patients: Collection[str]) -> bool:
         """Whether a row is of somebody else."""
@@ -128,7 +152,7 @@ def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: 
             echoes[resource.id] = resource.meta.version_id if resource.meta else None
         else:
             kept.append(_keep(intake, resource))
-    return Taken(kept=tuple(kept), refusals=tuple(refused), echoes=echoes)
+    return Taken(kept=tuple(kept), refused=tuple(refused), echoes=echoes)
 
 
 def _head(body: bytes) -> _Head:
@@ -147,16 +171,16 @@ def _read(body: bytes) -> r4.Known | str:
         return match.group(1) if match else ""
 
 
-def _refused(head: _Head, path: str, base: str) -> _Refusal:
+def _refused(head: _Head, path: str, base: str) -> Refused:
     version = (head.meta.version_id if head.meta else None) or ""
-    refused = Refused(
+    return Refused(
         type=head.resource_type,
         id=head.id,
         version=version,
         reason="resource-unreadable",
         path=path or None,
+        patient=_owner(head, base),
     )
-    return _Refusal(refused=refused, patient=_owner(head, base))
 
 
 def _owner(head: _Head, base: str) -> str | None:
@@ -171,9 +195,8 @@ def _owner(head: _Head, base: str) -> str | None:
     return f"Patient/{head.id}" if head.resource_type == "Patient" else None
 
 
-def _unnamed(resource_type: str, place: str) -> _Refusal:
-    refused = Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
-    return _Refusal(refused=refused)
+def _unnamed(resource_type: str, place: str) -> Refused:
+    return Refused(type=resource_type, id=f"?{place}", version="", reason="resource-unreadable")
 
 
 def _is_ours(resource: r4.Known, systems: Collection[str]) -> bool:
@@ -185,10 +208,26 @@ def _is_ours(resource: r4.Known, systems: Collection[str]) -> bool:
 def _keep(intake: Intake, resource: r4.Known) -> _Kept:
     patient = _patient(resource, intake.base)
     return _Kept(
-        row=_row(resource),
-        patient=patient,
+        row=_row(resource, patient),
         newcomer=patient if _makes_cohort(intake, resource) else None,
+        linked=_linked(resource, intake.base),
+        test=not intake.synthetic and _is_test(resource),
     )
+
+
+def _linked(resource: r4.Known, base: str) -> frozenset[str]:
+    """The records that a Patient says it was merged with (https://hl7.org/fhir/R4/valueset-link-type.html)."""
+    if not isinstance(resource, r4.Patient):
+        return frozenset()
+    merged = (one.other for one in resource.link if one.type in _MERGES)
+    names = (relative(one.reference, base=base) for one in merged if one)
+    return frozenset(name for name in names if name and name.startswith("Patient/"))
+
+
+def _is_test(resource: r4.Known) -> bool:
+    """Whether a Patient is test data: http://terminology.hl7.org/CodeSystem/v3-ActReason HTEST."""
+    labels = resource.meta.security if isinstance(resource, r4.Patient) and resource.meta else ()
+    return any((one.system, one.code) == _TEST for one in labels)
 
 
 def _patient(resource: r4.Known, base: str) -> str | None:
@@ -206,7 +245,7 @@ def _makes_cohort(intake: Intake, resource: r4.Known) -> bool:
     return bool(codes & intake.codes) or (with_dose and bool(codes & intake.generic))
 
 
-def _row(resource: r4.Known) -> Row:
+def _row(resource: r4.Known, patient: str | None) -> Row:
     meta = resource.meta
     return Row(
         type=type(resource).__name__,
@@ -214,6 +253,7 @@ def _row(resource: r4.Known) -> Row:
         version=meta.version_id if meta else None,
         last_updated=_utc(meta.last_updated if meta else None),
         payload=_ENCODER.encode(_scrubbed(resource)),
+        patient=patient,
     )
 
 

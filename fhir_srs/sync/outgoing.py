@@ -12,7 +12,7 @@ import msgspec
 from fhir_srs.fhir.answers import Copy
 from fhir_srs.fhir.client import FhirClient
 from fhir_srs.results.canonical import canonical_hash
-from fhir_srs.results.plan import Action, Plan, Present, Written
+from fhir_srs.results.plan import Action, ActionKind, Plan, Present, Written
 from fhir_srs.results.target import ResultTarget, Unit, UnitType
 from fhir_srs.results.withdrawal import withdrawn
 from fhir_srs.store import Sent
@@ -123,6 +123,25 @@ def items(
             if copy.body is not None:
                 unit = withdrawn(copy.body, line.group, target, reason=_NO_SOURCE, recorded=recorded)
                 yield item(action, unit)
+
+
+def insisted(plan: Plan, *, recreate: bool, overwrite: bool) -> Plan:
+    """*plan* with what an operator insists on: writing over what another deleted, or edited."""
+    kinds: dict[str, ActionKind] = {}
+    if recreate:
+        kinds["externally-deleted"] = "create"
+    if overwrite:
+        kinds["conflict"] = "update"
+    actions = (_as(one, kinds.get(one.kind)) if one.unit else one for one in plan.actions)
+    return msgspec.structs.replace(plan, actions=tuple(actions))
+
+
+def _as(action: Action, kind: ActionKind | None) -> Action:
+    """A write over a deletion matches no version: there is none that is live."""
+    if kind is None:
+        return action
+    version = None if kind == "create" else action.version
+    return msgspec.structs.replace(action, kind=kind, version=version)
 
 
 def item(action: Action, unit: Unit) -> Item:

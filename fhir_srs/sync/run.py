@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -33,17 +34,17 @@ from fhir_srs.results.plan import Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
 from fhir_srs.summary import NOTHING_READ, Found, Planned, RunStatus, RunSummary, Written
+from fhir_srs.sync.abilities import writable
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
-from fhir_srs.sync.outgoing import Known, distinct, items, look
+from fhir_srs.sync.opt_out import read_list
+from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look
 from fhir_srs.sync.patients import target_patients
-from fhir_srs.sync.pull import Pull, Pulled, Stopped, writable
+from fhir_srs.sync.pull import Care, Pull, Pulled
+from fhir_srs.sync.vanished import Braked
+from fhir_srs.sync.walk import Stopped
 from fhir_srs.sync.write import Item, Outcome, Writer
 
 _WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
-
-
-class Braked(DataError):
-    """More results would be withdrawn than the brake allows (I11): an operator has to say so."""
 
 
 def _never() -> bool:
@@ -75,6 +76,8 @@ def run_sync(
     full: bool = False,
     dry_run: bool = False,
     retract: bool = False,
+    recreate: bool = False,
+    overwrite: bool = False,
     report: Report = silent,
     stop: Callable[[], bool] = _never,
     machine: Machine = Machine(),
@@ -83,10 +86,12 @@ def run_sync(
     One run over the state folder of *settings*; the summary says how it ended, whatever the server did.
 
     *full* pulls everything again. *dry_run* sends only reads and works on a copy of the store. *retract*
-    releases the brake and lets an edited site profile withdraw results. *stop* is asked between pages.
+    releases the brake and lets an edited site profile withdraw results; *recreate* writes results again that
+    another deleted, *overwrite* those that another edited. *stop* is asked between pages.
     Raises, before the server is asked anything: ConfigurationError, UsageError, Busy, LocalIOError.
     """
     definitions = load_definitions(settings)
+    opt_out = read_list(settings.source.opt_out)
     base = settings.source.base_url
     with ExitStack() as stack:
         folder = stack.enter_context(state_folder(settings.store.folder))
@@ -101,7 +106,20 @@ def run_sync(
             stack.enter_context(target)
         state = _State(run=machine.new_run(), started=_stamp(machine.now()), dry_run=dry_run)
         return _Run(
-            settings, definitions, store, source, target, state, report, stop, machine, full, retract
+            settings,
+            definitions,
+            store,
+            source,
+            target,
+            state,
+            report,
+            stop,
+            machine,
+            full,
+            retract,
+            recreate,
+            overwrite,
+            opt_out,
         )()
 
 
@@ -173,6 +191,9 @@ class _Run:
     machine: Machine
     full: bool
     retract: bool
+    recreate: bool
+    overwrite: bool
+    opt_out: frozenset[str]
 
     def __call__(self) -> RunSummary:
         try:
@@ -205,13 +226,19 @@ class _Run:
             self.source,
             self.store,
             run=state.run,
-            intake=intake(self.definitions.profile, base=self.source.base, echo=echo),
+            intake=intake(
+                self.definitions.profile,
+                base=self.source.base,
+                echo=echo,
+                synthetic=self.settings.target.synthetic,
+            ),
             count=sync.count,
             overlap=sync.overlap,
             lag=sync.lag,
             report=self.report,
             stop=self.stop,
             now=state.started,
+            care=self._care(),
         )
         statement = pull.capabilities()
         self._check_writable(statement)
@@ -219,6 +246,19 @@ class _Run:
         state.begun = True
         state.pulled = pull.pull(full=self.full)
         return state.pulled
+
+    def _care(self) -> Care:
+        sync = self.settings.sync
+        return Care(
+            brake=self._brake(),
+            census=sync.census,
+            opt_out=self.opt_out,
+            reads_only=self.state.dry_run,
+        )
+
+    def _brake(self) -> Brake:
+        limit = self.settings.sync.brake
+        return Brake(number=limit.number, share=limit.share, released=self.retract)
 
     def _check_writable(self, statement: Mapping[str, Any]) -> None:
         """Nothing, or an error before anything is read, if results could not be written in the end."""
@@ -280,9 +320,8 @@ class _Run:
         return known
 
     def _plan(self, wanted: Sequence[Unit], known: Known) -> Plan:
-        limit = self.settings.sync.brake
-        brake = Brake(number=limit.number, share=limit.share, released=self.retract)
-        plan = plan_writes(wanted, known.present, known.written, brake)
+        plan = plan_writes(wanted, known.present, known.written, self._brake())
+        plan = insisted(plan, recreate=self.recreate, overwrite=self.overwrite)
         self.state.planned = _planned(plan)
         if plan.stopped:
             raise Braked("more results would be withdrawn than the brake allows; nothing was written")
@@ -319,6 +358,8 @@ class _Run:
             finished=_stamp(self.machine.now()),
             pulled={name: Found(one.new, one.changed, one.deleted) for name, one in sorted(found.items())},
             refused=self._refused(),
+            left_out=dict(sorted(Counter(self.store.left_out().values()).items())),
+            notes=tuple(state.pull.notes) if state.pull else (),
             lesions=len(state.mapped.lesions) if state.mapped else 0,
             patients=len(state.mapped.patients) if state.mapped else 0,
             resources=state.mapped.counts if state.mapped else NOTHING_READ,
@@ -384,4 +425,5 @@ def _written(outcomes: Sequence[Outcome], *, refused: int, plan: Plan) -> Writte
         retracted=done.count("retract"),
         failed=states.count("FAILED") + refused,
         conflict=states.count("CONFLICT") + plan.counts().get("conflict", 0),
+        externally_deleted=plan.counts().get("externally-deleted", 0),
     )

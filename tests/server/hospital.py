@@ -32,6 +32,9 @@ class Hospital:
     uncounted: bool = False  # _summary=count has no total
     next_origin: str = ""  # the next link goes elsewhere (F14)
     overlapping: bool = False  # pages repeat the last row of the page before (H6)
+    histories: bool = True  # there is a history of each type (H10)
+    deleted: list[str] = field(default_factory=list)  # `Type/id`, as the history tells it
+    bare_deletes: bool = False  # DELETE entries name no version
     queries: list[str] = field(default_factory=list)
 
     @property
@@ -43,9 +46,39 @@ class Hospital:
         parts = urlsplit(target)
         kind = parts.path.removeprefix("/fhir/").split("/")[0]
         if kind == "metadata":
-            return 200, _capabilities(sorted({one["resourceType"] for one in self.resources}))
+            return 200, _capabilities(sorted({one["resourceType"] for one in self.resources}), self.histories)
+        if method == "POST" and not kind:
+            return 200, self._batch(json.loads(body))
+        names = parts.path.removeprefix("/fhir/").split("/")
+        if names[1:] == ["_history"]:
+            return 200, self._history(kind)
+        if method == "GET" and len(names) == 2:
+            return self._read("/".join(names))
         query = parse_qsl(body) if method == "POST" else parse_qsl(parts.query)
         return self._search(kind, [(name, value) for name, value in query if name not in self.ignored])
+
+    def _history(self, kind: str) -> Json:
+        names = [one for one in self.deleted if one.startswith(f"{kind}/")]
+        version = "" if self.bare_deletes else "/_history/2"
+        entries: list[Json] = [{"request": {"method": "DELETE", "url": f"{one}{version}"}} for one in names]
+        return {"resourceType": "Bundle", "type": "history", "entry": entries}
+
+    def _read(self, name: str) -> tuple[int, Json]:
+        for one in self.resources:
+            if f"{one['resourceType']}/{one['id']}" == name:
+                return 200, one
+        return (410 if name in self.deleted else 404), {"resourceType": "OperationOutcome"}
+
+    def _batch(self, asked: Json) -> Json:
+        answers = [self._read(one["request"]["url"]) for one in asked["entry"]]
+        entries = [{"resource": body, "response": {"status": str(status)}} for status, body in answers]
+        return {"resourceType": "Bundle", "type": "batch-response", "entry": entries}
+
+    def remove(self, name: str, *, trace: bool = True) -> None:
+        """Delete `Type/id`; without *trace* it is expunged."""
+        self.resources = [one for one in self.resources if f"{one['resourceType']}/{one['id']}" != name]
+        if trace:
+            self.deleted.append(name)
 
     def _search(self, kind: str, query: list[tuple[str, str]]) -> tuple[int, Json]:
         values = dict(query)
@@ -108,8 +141,9 @@ def _bundle(total: int | None, entries: list[Json], links: list[Json]) -> Json:
     return bundle if total is None else {**bundle, "total": total}
 
 
-def _capabilities(kinds: Sequence[str]) -> Json:
-    resources = [{"type": kind, "interaction": [{"code": "search-type"}]} for kind in kinds]
+def _capabilities(kinds: Sequence[str], histories: bool) -> Json:
+    codes = ["search-type", "history-type"] if histories else ["search-type"]
+    resources = [{"type": kind, "interaction": [{"code": code} for code in codes]} for kind in kinds]
     return {"resourceType": "CapabilityStatement", "rest": [{"mode": "server", "resource": resources}]}
 
 

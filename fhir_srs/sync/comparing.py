@@ -1,0 +1,92 @@
+"""What is gone from the server leaves the store: when ids are compared, what is read, the brake."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
+
+from fhir_srs.fhir.answers import Page
+from fhir_srs.fhir.sansio import Search, instant, lists_of
+from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Counts, Taking, moment_of
+from fhir_srs.sync.vanished import Census, Confirmed, Key, check_brake, compare_ids, confirm, deleted_since
+
+
+class Comparing(Taking):
+    """The part of the pull that finds what is missing."""
+
+    def _census_is_due(self) -> bool:
+        """Whether all ids must be compared: asked for, long ago, or no history tells of deletions (H10)."""
+        if self._care.counted or not set(self._types) - {CONSENT} <= self._histories:
+            return True
+        last = moment_of(self._store.census())
+        if last is None:
+            return bool(self._store.cursors())
+        return min(self._moments) - last >= self._care.census
+
+    def _vanished(self, marks: Mapping[str, str], *, census: bool) -> None:
+        """What is gone from the server leaves the store, once a read has confirmed it, behind the brake."""
+        hints = dict(self._hints(marks))
+        if census:
+            hints |= dict.fromkeys(self._compare(), None)
+        confirmed = self._confirm(hints) if hints else Confirmed(gone={}, bodies={})
+        check_brake(self._care.brake, confirmed.gone, self._store.live())
+        if confirmed.gone:
+            self._store.bury(confirmed.gone, self._now)
+        for kind, _ in confirmed.gone:
+            self.found.setdefault(kind, Counts()).deleted += 1
+        if census or self._store.census() is None:
+            self._store.counted(instant(min(self._moments)))
+
+    def _hints(self, marks: Mapping[str, str]) -> Iterator[tuple[Key, str | None]]:
+        """DELETE entries of each type's history, where they name what is here."""
+        here = {one.id for one in self._store.quarantined()}
+        for kind in marks:
+            if kind in self._histories and kind != CONSENT:
+                known = self._store.present(kind) | here
+                after = datetime.fromisoformat(marks[kind]) - self._overlap
+                for name, version in deleted_since(self._client, self._walker, kind, after, self._count):
+                    if name in known:
+                        yield (kind, name), version
+
+    def _compare(self) -> Iterator[Key]:
+        """The ids of the whole cohort, here against there; those that differ are to be read."""
+        ours = frozenset(line.id for line in self._store.outbox().values())
+        for search, patients in self._census_searches():
+            here = self._store.versions(search.type, patients)
+            if search.type == "Medication":
+                wanted = set(dict(search.filters)["_id"].split(","))
+                here = {name: version for name, version in here.items() if name in wanted}
+            found = compare_ids(self._walker, search, here, ours=ours)
+            before = self.compared.get(search.type, Census(missing=frozenset(), unknown=frozenset()))
+            self.compared[search.type] = Census(
+                missing=before.missing | found.missing, unknown=before.unknown | found.unknown
+            )
+            yield from ((search.type, name) for name in found.missing | found.unknown)
+
+    def _census_searches(self) -> Iterator[tuple[Search, tuple[str, ...] | None]]:
+        loaded = sorted(name for name, mark in self._store.cohort().items() if mark is not None)
+        for group in lists_of(LIST, loaded):
+            for name in self._types:
+                if name == "Patient" or name in PATIENT_TYPES:
+                    yield self._group_search(name, group), group
+        if "Medication" in self._types:
+            for ids in lists_of(LIST, sorted(self._store.present("Medication"))):
+                filters = (("_id", ",".join(ids)),)
+                yield (
+                    Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True),
+                    None,
+                )
+
+    def _confirm(self, hints: Mapping[Key, str | None]) -> Confirmed:
+        """What reads say of *hints*; what is there after all is taken in."""
+        confirmed = confirm(self._client, hints, self._store.versions, reads_only=self._care.reads_only)
+        for (kind, _), body in confirmed.bodies.items():
+            page = Page(resources=(body,), total=None, next=None, self_link=None, last_updated=None)
+            known = self._store.present("Medication") if kind == "Medication" else frozenset()
+            search = Search(type=kind, filters=(), count=self._count)
+            self._take(search, page, partial(self._members_only, medications=known))
+        here = {
+            (kind, name): version
+            for (kind, name), version in confirmed.gone.items()
+            if name in self._store.present(kind) or name in {one.id for one in self._store.quarantined()}
+        }
+        return Confirmed(gone=here, bodies=confirmed.bodies)

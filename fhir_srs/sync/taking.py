@@ -1,0 +1,181 @@
+"""What every part of the pull does with a page: judge it, take it into the store, count what it changed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from fhir_srs.errors import ProtocolViolation
+from fhir_srs.fhir.answers import Page
+from fhir_srs.fhir.client import FhirClient
+from fhir_srs.fhir.sansio import Search, instant
+from fhir_srs.model import content_id
+from fhir_srs.progress import Report
+from fhir_srs.results.plan import Brake
+from fhir_srs.store import Change, Store
+from fhir_srs.sync.intake import Intake, Taken, take_page
+from fhir_srs.sync.opt_out import TEST_PATIENT, opted_out
+from fhir_srs.sync.vanished import Census
+from fhir_srs.sync.walk import Walker
+
+# decisions.md 22, and by which parameter each type is found by patient: R4's AdverseEvent has `subject`.
+PATIENT_TYPES: Mapping[str, str] = {
+    "Procedure": "patient",
+    "Observation": "patient",
+    "Condition": "patient",
+    "BodyStructure": "patient",
+    "MedicationRequest": "patient",
+    "MedicationStatement": "patient",
+    "MedicationDispense": "patient",
+    "MedicationAdministration": "patient",
+    "AdverseEvent": "subject",
+    "DiagnosticReport": "patient",
+    "ImagingStudy": "patient",
+}
+CONSENT = "Consent"  # asked for opt-outs, never stored
+LIST = 20  # patients in one search: the fastest on HAPI (hapi.md, rates)
+_WEEK = timedelta(days=7)
+
+
+class Counts(msgspec.Struct):
+    """Resources of one type that this run found."""
+
+    new: int = 0
+    changed: int = 0
+    deleted: int = 0
+
+
+class Care(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a pull is careful about, beside completeness.
+
+    *brake* bounds what may be gone; *census* is how often all ids are compared, *counted* asks for it now.
+    *opt_out* are entries of the list file. With *reads_only* nothing but GET and searches is sent.
+    """
+
+    brake: Brake = Brake()
+    census: timedelta = _WEEK
+    counted: bool = False
+    opt_out: frozenset[str] = frozenset()
+    reads_only: bool = False
+
+
+class Taking:
+    """
+    One run's pull from one server into one store, as far as all its parts share it.
+
+    *intake* says who belongs to the cohort and what is our own. *stop* is asked between pages; *now* is for
+    stamps only.
+    """
+
+    def __init__(
+        self,
+        client: FhirClient,
+        store: Store,
+        *,
+        run: str,
+        intake: Intake,
+        count: int,
+        overlap: timedelta,
+        lag: timedelta,
+        report: Report,
+        stop: Callable[[], bool],
+        now: str,
+        care: Care = Care(),  # noqa: B008 - frozen
+    ) -> None:
+        self._client, self._store = client, store
+        self._run, self._count, self._overlap, self._lag = run, count, overlap, lag
+        self._codes = sorted(intake.codes | intake.generic)
+        # Other codes, another cohort: it is then searched for again.
+        self._mode = f"cohort {content_id(*self._codes)}"
+        self._intake = intake
+        self._report, self._stop, self._now = report, stop, now
+        self._number = 0
+        self._moments: list[datetime] = []
+        self._types: tuple[str, ...] = ()
+        self._cohort: set[str] = set()
+        self._out: dict[str, str] = {}
+        self._care = care
+        self._walker = Walker(client, intake.name, stop)
+        self._histories: frozenset[str] = frozenset()
+        self._by_link = False
+        self.found: dict[str, Counts] = {}
+        self.notes: list[str] = []
+        self.compared: dict[str, Census] = {}
+
+    def _watermark(self) -> str:
+        """T0 less the lag: up to here everything that the server had committed was visible to this run."""
+        if not self._moments:
+            raise ProtocolViolation("the server never says what time it is")
+        return instant(min(self._moments) - self._lag)
+
+    def _members_only(self, taken: Taken, medications: frozenset[str] = frozenset()) -> Taken:
+        """What is of the cohort, without those who are left out of it; a test patient leaves it here."""
+        self._leave_out(dict.fromkeys(taken.test_patients & self._cohort, TEST_PATIENT))
+        members = (self._cohort | set(taken.newcomers)) - self._out.keys()
+        return taken.of_patients(members, medications)
+
+    def _leave_out(self, reasons: Mapping[str, str]) -> None:
+        news = {patient: why for patient, why in reasons.items() if self._out.get(patient) != why}
+        if news:
+            self._store.leave_out(news)
+            self._out |= news
+
+    def _opted_out(self, search: Search) -> set[str]:
+        today = min(self._moments).date().isoformat() if self._moments else ""
+        bodies = (body for page in self._walker.proven(search) for body in page.resources)
+        return set(opted_out(bodies, base=self._client.base, today=today))
+
+    def _group_search(self, name: str, patients: tuple[str, ...]) -> Search:
+        if name == "Patient":
+            ids = ",".join(patient.removeprefix("Patient/") for patient in patients)
+            return Search(type=name, filters=(("_id", ids),), count=self._count, sort=None, by_post=True)
+        filters = ((PATIENT_TYPES.get(name, "patient"), ",".join(patients)),)
+        return Search(type=name, filters=filters, count=self._count, sort=None, by_post=True)
+
+    def _walk(self, search: Search, keep: Callable[[Taken], Taken]) -> None:
+        for page in self._walker.proven(search):
+            self._take(search, page, keep)
+
+    def _take(self, search: Search, page: Page, keep: Callable[[Taken], Taken]) -> None:
+        """One page into the store: one transaction (step 4)."""
+        self._clock(page)
+        whole = take_page(self._intake, page, search.type, self._run, self._number)
+        taken = keep(whole)
+        joined = whole.relatives(self._cohort - self._out.keys()) | set(taken.newcomers)
+        changes = self._store.ingest(
+            self._run,
+            self._number,
+            search.type,
+            rows=taken.rows,
+            outside=taken.outside,
+            refused=taken.refused,
+            patients=sorted(joined),
+            echoes=taken.echoes,
+            now=self._now,
+        )
+        self._number += 1
+        self._cohort |= joined
+        self._tally(search.type, changes)
+        self._report("pull pages", self._number)
+
+    def _clock(self, page: Page) -> None:
+        """T0 is the earlier of the first answer's Date and the first Bundle's lastUpdated (step 2)."""
+        moment = moment_of(page.last_updated)
+        if moment is not None and len(self._moments) < 2:
+            self._moments.append(moment)
+
+    def _tally(self, name: str, changes: Iterable[Change]) -> None:
+        counts = self.found.setdefault(name, Counts())
+        for change in changes:
+            counts.new += change == "new"
+            counts.changed += change == "changed"
+
+
+def moment_of(text: str | None) -> datetime | None:
+    """The instant that *text* stands for, in UTC, or None."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,329 @@
+"""What happens to results when their sources vanish, move or merge; what another deleted stays deleted."""
+
+# ruff: noqa: N802  (the ids of reliability.md are written in capitals)
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_srs.store import open_store
+from fhir_srs.sync import run_sync
+from fhir_srs.testing.server import RunningServer, running_server
+from tests.server.patients import Json, course, pain, person, story
+from tests.server.test_sync import CHANGED, NOTHING, Ward, done, made_of, run, settings
+
+PEOPLE = ("a", "b", "c")
+
+
+@pytest.fixture
+def server() -> Iterator[RunningServer]:
+    with running_server([one for name in PEOPLE for one in story(name)]) as running:
+        yield running
+
+
+@pytest.fixture
+def ward(server: RunningServer) -> Iterator[Ward]:
+    one = Ward(server.base_url)
+    yield one
+    one.close()
+
+
+def delete(server: RunningServer, name: str) -> None:
+    assert httpx.delete(f"{server.base_url}/{name}", trust_env=False).status_code == 200, name
+
+
+def apart(server: RunningServer, folder: Path, **options: Any) -> Any:
+    """A run whose results hold their inputs by identifier, so that those can be deleted (decisions.md 5)."""
+    chosen = settings(server.base_url, folder)
+    target = chosen.target.model_copy(update={"references": "logical"})
+    return run_sync(chosen.model_copy(update={"target": target}), **options)
+
+
+def stored(folder: Path, base: str) -> set[str]:
+    with open_store(folder / "state", base) as store:
+        return {f"{kind}/{name}" for kind in store.live() for name in store.present(kind)}
+
+
+def test_I10_a_deleted_score_leaves_the_results_and_comes_back_with_it(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    source = f"Observation/a-pain-{CHANGED}"
+    before = ward.results()
+    assert made_of(ward, source)
+    delete(server, source)
+    summary = done(apart(server, tmp_path))
+    assert summary.pulled["Observation"].deleted == 1
+    assert made_of(ward, source) == set()
+    assert source not in stored(tmp_path, server.base_url)
+    assert done(apart(server, tmp_path)).written == NOTHING
+    ward.put(pain(person("a"), CHANGED, 1))
+    assert done(apart(server, tmp_path)).pulled["Observation"].new == 1
+    after = ward.results()
+    assert {name: one["status"] for name, one in after.items()} == {
+        name: one["status"] for name, one in before.items()
+    }
+    assert made_of(ward, source)
+
+
+def test_I10_a_deleted_treatment_withdraws_its_results_and_no_other(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    of_c = alive(ward, "c")
+    delete(server, "Procedure/c-course")
+    braked = apart(server, tmp_path)
+    assert (braked.status, braked.exit_code, braked.written) == ("stopped", 65, NOTHING)
+    summary = done(apart(server, tmp_path, retract=True))
+    assert summary.written.retracted == len(of_c)
+    assert summary.lesions == 2
+    withdrawn = {name for name, one in ward.results().items() if one["status"] == "entered-in-error"}
+    assert withdrawn == of_c
+
+
+def test_I10_what_was_expunged_is_found_by_the_census(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    source = f"Observation/a-pain-{CHANGED}"
+    expunge(server, source)
+    assert "Observation" not in {
+        kind for kind, one in done(apart(server, tmp_path)).pulled.items() if one.deleted
+    }
+    assert source in stored(tmp_path, server.base_url)
+    summary = done(apart(server, tmp_path, full=True))
+    assert summary.pulled["Observation"].deleted == 1
+    assert made_of(ward, source) == set()
+
+
+def expunge(server: RunningServer, name: str) -> None:
+    """Take a resource out of the server's memory with all its versions, as `$expunge` does."""
+    kind, _, identity = name.partition("/")
+    versions = server._versions  # no interaction of the test server does it
+    for referrers in versions._referrers.values():
+        referrers.discard((kind, identity))
+    del versions._current[kind][identity], versions._history[kind, identity]
+
+
+def test_I11_more_gone_than_the_brake_allows_stops_the_run_until_an_operator_says_so(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    first = done(apart(server, tmp_path))
+    for name in ("a", "b"):
+        for day in ("2024-03-19", "2024-04-16", "2024-06-05"):
+            delete(server, f"Observation/{name}-pain-{day}")
+    before = ward.versions()
+    for _ in range(2):
+        braked = apart(server, tmp_path)
+        assert (braked.status, braked.exit_code, braked.complete) == ("stopped", 65, False)
+        assert "Observation 6" in (braked.error or "")
+        assert braked.watermarks == first.watermarks
+    assert ward.versions() == before
+    assert done(apart(server, tmp_path, retract=True)).pulled["Observation"].deleted == 6
+
+
+def test_I12_results_follow_the_surviving_patient_and_unmerging_restores_them(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    of_a = alive(ward, "a")
+    ward.put({**person("survivor"), "link": [{"other": {"reference": "Patient/a"}, "type": "replaces"}]})
+    ward.put(pain(person("survivor"), "2024-05-10", 1))
+    ward.put(
+        {
+            **person("a"),
+            "active": False,
+            "link": [{"other": {"reference": "Patient/survivor"}, "type": "replaced-by"}],
+        }
+    )
+    merged = done(apart(server, tmp_path, retract=True))
+    assert merged.lesions == 3
+    assert alive(ward, "a") == set()
+    assert alive(ward, "survivor")
+    assert made_of(ward, "Observation/survivor-pain-2024-05-10")
+    assert done(apart(server, tmp_path)).written == NOTHING
+    ward.put(person("a"))
+    ward.put(person("survivor"))
+    assert done(apart(server, tmp_path, retract=True)).lesions == 3
+    assert alive(ward, "a") == of_a
+    assert alive(ward, "survivor") == set()
+
+
+def is_about(one: Json, name: str) -> bool:
+    """Whether a result is about that patient, by reference or by identifier."""
+    subject = one["subject"]
+    named = subject.get("reference"), subject.get("identifier", {}).get("value")
+    return named in {(f"Patient/{name}", None), (None, f"mrn-{name}")}
+
+
+def alive(ward: Ward, name: str) -> set[str]:
+    return {
+        key
+        for key, one in ward.results().items()
+        if is_about(one, name) and one["status"] != "entered-in-error"
+    }
+
+
+def test_a_resource_that_moves_to_a_stranger_leaves_the_store(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    ward.put(person("stranger"))
+    done(apart(server, tmp_path))
+    moved = pain(person("a"), CHANGED, 1)
+    ward.put({**moved, "subject": {"reference": "Patient/stranger"}})
+    done(apart(server, tmp_path))
+    assert f"Observation/{moved['id']}" not in stored(tmp_path, server.base_url)
+    assert made_of(ward, f"Observation/{moved['id']}") == set()
+
+
+def test_a_result_that_another_deleted_is_told_and_stays_deleted_until_an_operator_asks_for_it(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(run(server, tmp_path))
+    name, _ = sorted(ward.results().items())[0]
+    (provenance,) = [
+        key for key, one in ward.all("Provenance").items() if one["target"][0]["reference"].endswith(name)
+    ]
+    delete(server, f"Provenance/{provenance}")
+    delete(server, f"Observation/{name}")
+    ward.put(pain(person("a"), CHANGED, 7))
+    summary = done(run(server, tmp_path))
+    assert summary.written.externally_deleted == 1
+    assert name not in ward.results()
+    again = done(run(server, tmp_path, recreate=True))
+    assert (again.written.created, again.written.externally_deleted) == (1, 0)
+    assert name in ward.results()
+    assert done(run(server, tmp_path)).written == NOTHING
+
+
+def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
+    done(run(server, tmp_path))
+    name, result = next((name, one) for name, one in sorted(ward.results().items()) if "valueQuantity" in one)
+    ward.put({**result, "valueQuantity": {**result["valueQuantity"], "value": 99}})
+    assert run(server, tmp_path).written.conflict == 1
+    summary = done(run(server, tmp_path, overwrite=True))
+    assert (summary.written.updated, summary.written.conflict) == (1, 0)
+    assert ward.results()[name]["valueQuantity"] == result["valueQuantity"]
+
+
+HTEST = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST"}
+
+
+def real(server: RunningServer, folder: Path, **options: Any) -> Any:
+    """A run against a server of real patients, with an opt-out list if the folder has one."""
+    chosen = settings(server.base_url, folder)
+    path = folder / "opt-out.txt"
+    source = chosen.source.model_copy(update={"opt_out": path if path.exists() else None})
+    target = chosen.target.model_copy(update={"synthetic": False})
+    return run_sync(chosen.model_copy(update={"source": source, "target": target}), **options)
+
+
+def consent(name: str, **more: Any) -> Json:
+    act = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
+    category = {"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}
+    return {
+        "resourceType": "Consent",
+        "id": f"{name}-consent",
+        "status": "active",
+        "scope": {
+            "coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "research"}]
+        },
+        "category": [category],
+        "patient": {"reference": f"Patient/{name}"},
+        "policyRule": {"coding": [{"system": act, "code": "OPTOUT"}]},
+        **more,
+    }
+
+
+def test_test_patients_are_left_out_and_counted_and_come_in_when_they_are_none(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    ward.put({**person("b"), "meta": {"security": [HTEST]}})
+    first = done(real(server, tmp_path))
+    assert (first.lesions, first.left_out) == (2, {"test-patient": 1})
+    assert not [one for one in stored(tmp_path, server.base_url) if "/b-" in one or one == "Patient/b"]
+    ward.put({**person("c"), "meta": {"security": [HTEST]}})
+    second = done(real(server, tmp_path, retract=True))
+    assert (second.lesions, second.left_out) == (1, {"test-patient": 2})
+    assert alive(ward, "c") == set()
+    done(run(server, tmp_path))  # synthetic = true: such patients are the cohort
+    assert run(server, tmp_path).left_out == {}
+    assert run(server, tmp_path).lesions == 3
+
+
+def test_an_opt_out_leaves_the_patient_out_until_it_is_withdrawn(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    ward.put(consent("b"))
+    first = done(real(server, tmp_path))
+    assert (first.lesions, first.left_out) == (2, {"opt-out": 1})
+    ward.put(consent("c"))
+    second = done(real(server, tmp_path, retract=True))
+    assert (second.lesions, second.left_out) == (1, {"opt-out": 2})
+    assert not [one for one in stored(tmp_path, server.base_url) if "/c-" in one or one == "Patient/c"]
+    ward.put(consent("c", status="inactive"))
+    third = done(real(server, tmp_path))
+    assert (third.lesions, third.left_out) == (2, {"opt-out": 1})
+    assert third.pulled["Observation"].new == 5
+    assert alive(ward, "c")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": "draft"},
+        {"provision": {"period": {"end": "2020-01-01"}}},
+        {"scope": {"coding": [{"code": "treatment"}]}},
+        {"policyRule": {"coding": [{"code": "OPTIN"}]}},
+    ],
+)
+def test_a_consent_that_is_no_opt_out_leaves_nobody_out(
+    server: RunningServer, ward: Ward, tmp_path: Path, more: Json
+) -> None:
+    server.load([consent("b", **more)])
+    assert done(real(server, tmp_path)).left_out == {}
+
+
+def test_a_list_file_leaves_patients_out_by_id_and_by_identifier(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    (tmp_path / "opt-out.txt").write_text("# asked by letter\nPatient/a\nurn:example:mrn|mrn-b # by phone\n")
+    first = done(real(server, tmp_path))
+    assert (first.lesions, first.left_out) == (1, {"opt-out-listed": 2})
+    (tmp_path / "opt-out.txt").write_text("urn:example:mrn|mrn-c\n")
+    second = done(real(server, tmp_path, retract=True))
+    assert (second.lesions, second.left_out) == (2, {"opt-out-listed": 1})
+    assert alive(ward, "a")
+    assert alive(ward, "c") == set()
+
+
+def test_a_list_that_cannot_be_understood_lets_nobody_in(server: RunningServer, tmp_path: Path) -> None:
+    from fhir_srs.errors import ConfigurationError
+
+    (tmp_path / "opt-out.txt").write_text("Jane Doe\n")
+    with pytest.raises(ConfigurationError, match="line 1") as raised:
+        real(server, tmp_path)
+    assert "Jane" not in str(raised.value)
+    assert server.requests == []
+
+
+def test_I13_a_deleted_resource_leaves_the_quarantine(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    server.load([{**pain(person("a"), "2025-01-01", 3), "code": "not an object"}])
+    assert done(run(server, tmp_path)).refused == {"resource-unreadable": 1}
+    delete(server, "Observation/a-pain-2025-01-01")
+    assert done(run(server, tmp_path)).refused == {}
+
+
+def test_a_treatment_coded_as_another_one_withdraws_its_results(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(run(server, tmp_path))
+    other = {"coding": [{"system": "http://snomed.info/sct", "code": "80146002"}]}  # appendectomy
+    ward.put({**course(person("c"))[1], "code": other, "extension": []})
+    done(run(server, tmp_path, retract=True))
+    assert alive(ward, "c") == set()
