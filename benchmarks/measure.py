@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -59,13 +60,20 @@ class Differs(Exception):
     """Subject and reference did not find the same: no ratio may be printed."""
 
 
-def report(work: Callable[[], Any], found: Callable[[Any], dict[str, Any]]) -> None:
-    """In the measured process: times *work*, then prints the sample; *found* is not timed."""
+def report(
+    work: Callable[[], Any], found: Callable[[Any], dict[str, Any]], *, children: bool = False
+) -> None:
+    """
+    In the measured process: times *work*, then prints the sample; *found* is not timed.
+
+    The peak is that of this process, or with *children* that of the largest it started, if that is more.
+    """
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
     result = work()
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    print(json.dumps({"cpu": cpu, "wall": wall, "rss_kib": peak_rss_kib(), "found": found(result)}))
+    peak = max(peak_rss_kib(), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if children else 0)
+    print(json.dumps({"cpu": cpu, "wall": wall, "rss_kib": peak, "found": found(result)}))
 
 
 def peak_rss_kib() -> int:

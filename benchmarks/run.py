@@ -45,12 +45,9 @@ def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list
 def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
     """The rows that *chosen* asks for."""
     if "map" in chosen.only:
-        yield measured(
-            "files to lesions, one process",
-            "orjson.loads of the same lines",
-            "cpu",
-            lambda: bench_map.rounds(data, chosen.rounds),
-        )
+        for way in bench_map.WAYS:
+            take = partial(bench_map.rounds, data, chosen.rounds, way)
+            yield measured(way.subject, "orjson.loads of the same lines", way.clock, take)
     if "import" in chosen.only:
         yield measured(
             "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
