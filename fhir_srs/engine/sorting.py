@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import NamedTuple, TextIO
+from zlib import crc32
 
 import msgspec
 
@@ -11,18 +12,32 @@ from fhir_srs.engine.worker import Job, keep_issue
 from fhir_srs.files import Piece, Place, read_piece
 from fhir_srs.mapping.intake import Intake
 from fhir_srs.mapping.lines import Owners
-from fhir_srs.mapping.patients import Told
 from fhir_srs.mapping.tally import Tally
 from fhir_srs.mapping.versions import Kept
 
+# An IntEnum's members are slow to reach, and this is done for every line.
+_VERSIONS, _PATIENTS, _DRUGS = int(Family.VERSIONS), int(Family.PATIENTS), int(Family.DRUGS)
+_LINES, _NAMED, _NOBODY = int(Family.LINES), int(Family.NAMED), int(Family.NOBODY)
+
 
 class Version(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Which version of *key* one resource is, and where its line lies: None for another kind of data."""
+    """Which version of *key* one resource is, and where its line lies: no *family*, another kind of data."""
 
     key: str
     updated: str | None
     version: str | None
-    at: At | None
+    writer: int
+    family: int | None = None
+    part: int = 0
+    offset: int = 0
+    length: int = 0
+
+    @property
+    def at(self) -> At | None:
+        """Where its line lies; None for another kind of data."""
+        if self.family is None:
+            return None
+        return At(self.family, self.part, self.writer, self.offset, self.length)
 
 
 class Sorted(NamedTuple):
@@ -44,7 +59,10 @@ class Sorter:
     def __init__(self, job: Job, number: int) -> None:
         self._job = job
         self._spill = job.spill
+        self._parts = job.spill.parts
+        self._number = number
         self._writer = Writer(job.spill, number)
+        self._put = self._writer.put
         self._intake = Intake(job.profile, self)
         self._owners = Owners()
         self._tally = Tally()
@@ -85,22 +103,29 @@ class Sorter:
 
     def enter(self, key: str, meta: r4.Meta | None, kept: Kept | None, body: bytes) -> None:
         """Bring *body* to where its patient's lines are, and its version to those of its key."""
-        at = None
-        if kept is not None:
-            at = self._add(key, kept, body)
         updated, version = (meta.last_updated, meta.version_id) if meta else (None, None)
-        self._writer.put(Family.VERSIONS, self._spill.part(key), Version(key, updated, version, at))
+        part_of_key = crc32(key.encode()) % self._parts  # as Spill.part
+        if kept is None:
+            found = Version(key, updated, version, self._number)
+        else:
+            family, name = self._owned(key, kept)
+            part = crc32(name.encode()) % self._parts
+            length = len(body)
+            offset = self._put(family, part, (name, length), body, length)
+            found = Version(key, updated, version, self._number, family, part, offset, length)
+        self._put(_VERSIONS, part_of_key, found)
 
-    def _add(self, key: str, kept: Kept, body: bytes) -> At:
+    def _owned(self, key: str, kept: Kept) -> tuple[int, str]:
+        """Where *kept* belongs: a family, and the name in it."""
         if isinstance(kept, r4.Patient):
             self._people = self._people or bool(kept.link)
-            return self._writer.add(Family.PATIENTS, key, body)
+            return _PATIENTS, key
         if isinstance(kept, r4.Medication):
-            return self._writer.add(Family.DRUGS, key, body)
-        owner: Told = self._owners.of(kept)
+            return _DRUGS, key
+        owner = self._owners.of(kept)
         if owner.patient is not None:
-            return self._writer.add(Family.LINES, owner.patient, body)
+            return _LINES, owner.patient
         if owner.token is not None:
             self._people = True
-            return self._writer.add(Family.NAMED, owner.token, body)
-        return self._writer.add(Family.NOBODY, key, body)
+            return _NAMED, owner.token
+        return _NOBODY, key

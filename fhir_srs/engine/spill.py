@@ -153,7 +153,7 @@ class Writer:
         self._spill = spill
         self._number = number
         self._buffered = buffered
-        self._buffers: dict[tuple[int, int], _Buffer] = {}
+        self._buffers: list[list[_Buffer | None]] = [[None] * spill.parts for _ in Family]
         self._held = 0
 
     def add(self, family: int, name: str, body: bytes) -> At:
@@ -164,9 +164,9 @@ class Writer:
 
     def put(self, family: int, part: int, item: object, body: bytes = b"", size: int = 0) -> int:
         """Append *item*, which takes about *size* bytes, to *part*; where its *body* lies."""
-        buffer = self._buffers.get((family, part))
+        buffer = self._buffers[family][part]
         if buffer is None:
-            buffer = self._buffers[family, part] = _Buffer()
+            buffer = self._buffers[family][part] = _Buffer()
         buffer.items.append(item)
         offset = buffer.offset
         if body:
@@ -180,10 +180,11 @@ class Writer:
     def flush(self) -> None:
         """Write what is held. Files are open only meanwhile, so that their number has no limit."""
         try:
-            for (family, part), buffer in self._buffers.items():
-                if buffer.items:
-                    with self._spill.file(family, part, self._number).open("ab") as file:
-                        _write(file, buffer)
+            for family, buffers in enumerate(self._buffers):
+                for part, buffer in enumerate(buffers):
+                    if buffer is not None and buffer.items:
+                        with self._spill.file(family, part, self._number).open("ab") as file:
+                            _write(file, buffer)
         except OSError as error:
             raise LocalIOError(f"cannot write the spill folder: {error.strerror}") from None
         self._held = 0

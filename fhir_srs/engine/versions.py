@@ -70,7 +70,7 @@ def _repeated(versions: Iterable[Version]) -> set[str]:
 
 
 def _count(newest: Version, known: list[str], tally: Tally) -> None:
-    if newest.at is None:
+    if newest.family is None:
         tally.fates["ignored"] += 1
     elif newest.key.startswith(_ASKED_FOR):
         known.append(newest.key)
@@ -89,7 +89,7 @@ def _settle(worker: Worker, versions: Sequence[Version], lost: set[Place], tally
 
 def _newest(worker: Worker, versions: Sequence[Version]) -> Version:
     """Which of *versions* counts. Lines are looked at only where the ages do not tell."""
-    ages = [(age(one.updated, one.version), one.at is not None) for one in versions]
+    ages = [(age(one.updated, one.version), one.family is not None) for one in versions]
     best = [one for one, its in zip(versions, ages, strict=True) if its == max(ages)]
     if len(best) == 1:
         return best[0]

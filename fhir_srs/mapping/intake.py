@@ -35,29 +35,39 @@ class Intake:
     def __init__(self, profile: Profile, sink: Sink) -> None:
         self._profile = profile
         self._reducer = Reducer(profile)
+        self._reduce = self._reducer.reduce
         self._sink = sink
 
     def take(self, body: bytes) -> None:
         """Hand the one resource, or each resource of the Bundle, in the JSON *body* to the sink."""
         found = glance(body)
-        if isinstance(found, r4.RawObservation) and found.id:
+        if isinstance(found, r4.RawObservation):
             self._take_raw(found, body)
+        elif found is None:
+            self._take_carefully(body)
         elif isinstance(found, r4.Bundle):
             for each in entries(body, found):
                 self.take(each)
-        elif isinstance(found, r4.Resource) and found.id:
-            self._enter(f"{found.__class__.__name__}/{found.id}", found, found, body)
+        elif found.id:
+            # Only Observations have identifiers of ours.
+            self._sink.enter(f"{found.__class__.__name__}/{found.id}", found.meta, found, body)
         else:
             self._take_carefully(body)
 
     def _take_raw(self, found: r4.RawObservation, body: bytes) -> None:
         """Take one Observation, not yet decoded further than *found*."""
+        if not found.id:
+            self._take_carefully(body)
+            return
         try:
-            reduced = self._reducer.reduce(found, body)
+            reduced = self._reduce(found, body)
         except BROKEN:
             self._take_carefully(body)
+            return
+        if found.identifier and _is_ours(found, self._profile):
+            self._sink.ignore()
         else:
-            self._enter(f"Observation/{found.id}", found, reduced, body)
+            self._sink.enter("Observation/" + found.id, found.meta, reduced, body)
 
     def _take_carefully(self, body: bytes) -> None:
         """Take what did not decode at once without what is wrong in it, or say why not."""
@@ -83,21 +93,16 @@ class Intake:
         key = f"{found.__class__.__name__}/{found.id}"
         for path in lost if kept is not None else ():
             self._sink.lost(key, path)
-        self._enter(key, found, kept, body)
-
-    def _enter(self, key: str, found: r4.Known | r4.RawObservation, kept: Kept | None, body: bytes) -> None:
-        if found.identifier and _is_ours(found, self._profile):
+        if isinstance(found, r4.Observation) and _is_ours(found, self._profile):
             self._sink.ignore()
         else:
             self._sink.enter(key, found.meta, kept, body)
 
 
-def _is_ours(resource: r4.Known | r4.RawObservation, profile: Profile) -> bool:
-    """Whether *resource* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
-    if not isinstance(resource, (r4.Observation, r4.RawObservation)):
-        return False
-    systems = {one.system or "" for one in resource.identifier}
-    ours = (resource.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
+def _is_ours(found: r4.Observation | r4.RawObservation, profile: Profile) -> bool:
+    """Whether *found* is a result that we wrote: never an input (`spec/reliability.md` I14)."""
+    systems = {one.system or "" for one in found.identifier}
+    ours = (found.id or "").startswith("srs-") and any(one.endswith("/result") for one in systems)
     return ours or not systems.isdisjoint(profile.result_systems)
 
 

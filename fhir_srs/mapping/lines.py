@@ -102,7 +102,7 @@ class Owners:
 
     def of(self, kept: Kept) -> Told:
         """Whom *kept* is about."""
-        named = about(kept)
+        named = kept.subject if isinstance(kept, Noted) else about(kept)
         if named is None or named.reference is None or named.identifier:
             return told(named)
         pair = named.reference, named.type
