@@ -19,6 +19,14 @@ class Found(msgspec.Struct, frozen=True):
     deleted: int = 0
 
 
+class Compared(msgspec.Struct, frozen=True):
+    """Ids of one type, compared by the census: *here* in the store, *missing* there, *unknown* here."""
+
+    here: int = 0
+    missing: int = 0
+    unknown: int = 0
+
+
 class Planned(msgspec.Struct, frozen=True):
     """What the plan wants, in units: an Observation with its Provenance."""
 
@@ -44,7 +52,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     One run. *error* is a message without values, *exit_code* as in `spec/reliability.md` section 8.
 
     *complete* says whether the pull proved that it saw everything. *left_out* counts patients by reason:
-    opt-out, opt-out-listed, test-patient. *notes* say what the server cannot do. *tables* holds the estimates by
+    opt-out, opt-out-listed, test-patient, purged. *notes* say what the server cannot do. *tables* holds the estimates by
     (study, version), *resources* the fates of what was mapped, *patients* how many have a lesion; these,
     *requests*, *cutoff* and the two of the error are more than `--json` prints.
     """
@@ -57,6 +65,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     refused: Mapping[str, int] = {}
     left_out: Mapping[str, int] = {}
     notes: tuple[str, ...] = ()
+    compared: Mapping[str, Compared] = {}
     lesions: int = 0
     outcomes: int = 0
     planned: Planned = Planned()

@@ -47,12 +47,6 @@ class Cohort(Connected):
                 [(self._server, patient) for patient in patients],
             )
 
-    def purge(self, patient: str) -> None:
-        """Forget *patient* wholly, also that they are of the cohort (section 7, Retention)."""
-        with self._transaction():
-            self._forget([patient])
-            self._db.execute("delete from cohort where server = ? and patient = ?", (self._server, patient))
-
     def compact(self) -> None:
         """Write the database anew without what was deleted, and empty its journal."""
         self._all("vacuum")

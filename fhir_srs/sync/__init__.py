@@ -5,6 +5,7 @@
 """
 
 from fhir_srs.summary import RunSummary
-from fhir_srs.sync.run import Machine, run_sync
+from fhir_srs.sync.machine import Machine
+from fhir_srs.sync.run import run_sync
 
 __all__ = ["Machine", "RunSummary", "run_sync"]

@@ -56,10 +56,7 @@ class Comparing(Taking):
                 wanted = set(dict(search.filters)["_id"].split(","))
                 here = {name: version for name, version in here.items() if name in wanted}
             found = compare_ids(self._walker, search, here, ours=ours)
-            before = self.compared.get(search.type, Census(missing=frozenset(), unknown=frozenset()))
-            self.compared[search.type] = Census(
-                missing=before.missing | found.missing, unknown=before.unknown | found.unknown
-            )
+            self.compared[search.type] = self.compared.get(search.type, Census()) | found
             yield from ((search.type, name) for name in found.missing | found.unknown)
 
     def _census_searches(self) -> Iterator[tuple[Search, tuple[str, ...] | None]]:

@@ -7,7 +7,7 @@ from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, lists_of, relative
 from fhir_srs.sync.intake import Taken, take_page
-from fhir_srs.sync.opt_out import LISTED, OPT_OUT, TEST_PATIENT, listed
+from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Taking
 
 
@@ -24,7 +24,8 @@ class Loading(Taking):
 
     def _load(self, patients: list[str]) -> None:
         """The full history of *patients*, by lists of 20, and of those found to be merged with them."""
-        tried: set[str] = set()
+        tried = {name for name, why in self._out.items() if why == PURGED}
+        patients = [name for name in patients if name not in tried]
         while patients:
             for group in lists_of(LIST, patients):
                 tried.update(group)

@@ -16,6 +16,7 @@ from fhir_srs.errors import ConfigurationError, LocalIOError
 from fhir_srs.fhir.sansio import relative
 
 OPT_OUT, LISTED, TEST_PATIENT = "opt-out", "opt-out-listed", "test-patient"
+PURGED = "purged"  # forgotten by an operator, for good
 
 _ACT_CODE = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
 _DISSENT = frozenset({(_ACT_CODE, "OPTOUT"), (_ACT_CODE, "OPTOUTE")})

@@ -21,7 +21,7 @@ from fhir_srs.sync.loading import Loading
 from fhir_srs.sync.opt_out import OPT_OUT
 from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES, Care
 
-__all__ = ["Care", "Pull", "Pulled"]
+__all__ = ["PATIENT_TYPES", "REQUIRED", "Care", "Pull", "Pulled"]
 
 REQUIRED = frozenset({"Patient", "Procedure", "Observation"})
 

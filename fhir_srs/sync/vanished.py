@@ -93,10 +93,23 @@ def _deletions(page: _History) -> Iterator[tuple[str, str | None]]:
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True):
-    """One type compared: ids *missing* on the server, and *unknown* or newer there than in the store."""
+    """
+    Ids of one type compared: how many are *here*, which are *missing* on the server, which are *unknown*.
 
-    missing: frozenset[str]
-    unknown: frozenset[str]
+    One whose version differs from ours is unknown too: it is to be read.
+    """
+
+    here: int = 0
+    missing: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+    def __or__(self, other: "Census") -> "Census":
+        """Both together."""
+        return Census(
+            here=self.here + other.here,
+            missing=self.missing | other.missing,
+            unknown=self.unknown | other.unknown,
+        )
 
 
 def compare_ids(
@@ -112,7 +125,8 @@ def compare_ids(
     if missing:
         there |= dict(_ids(walker, search))
     unknown = {name for name, version in there.items() if name not in ours and here.get(name, "") != version}
-    return Census(missing=frozenset(here.keys() - there.keys()), unknown=frozenset(unknown))
+    missing = here.keys() - there.keys()
+    return Census(here=len(here), missing=frozenset(missing), unknown=frozenset(unknown))
 
 
 class _Meta(msgspec.Struct, frozen=True, rename="camel"):

@@ -1,0 +1,112 @@
+"""Looking after the store without a server: its state, its refusals, its integrity, and forgetting a patient."""
+
+import stat
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fhir_srs.config import Settings
+from fhir_srs.errors import UsageError
+from fhir_srs.store import Refused, RunLine, Store
+from fhir_srs.sync.opt_out import PURGED
+from fhir_srs.sync.session import local_store
+from fhir_srs.sync.taking import moment_of
+
+_RUNS = 10
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store holds and how the last runs went, newest first; counts by type, state or reason."""
+
+    resources: dict[str, int]
+    patients: int
+    left_out: dict[str, int]
+    watermarks: dict[str, str]
+    census: str | None
+    outbox: dict[str, int]
+    quarantined: dict[str, int]
+    runs: list[dict[str, Any]]
+
+
+def state_of(settings: Settings) -> State:
+    """The state of the store of *settings*."""
+    with local_store(settings) as (_, store):
+        target = store.beside(settings.target.base_url) if settings.target.base_url else store
+        out = list(store.left_out().values())
+        return State(
+            resources=store.live(),
+            patients=sum(mark is not None for mark in store.cohort().values()),
+            left_out={reason: out.count(reason) for reason in sorted(set(out))},
+            watermarks={name: one.watermark for name, one in sorted(store.cursors().items())},
+            census=store.census(),
+            outbox=target.outbox_states(),
+            quarantined=store.refusals(),
+            runs=[_run_row(line) for line in store.runs(_RUNS)],
+        )
+
+
+def _run_row(line: RunLine) -> dict[str, Any]:
+    told = msgspec.json.decode(line.summary) if line.summary else {}
+    return {
+        "run": line.run,
+        "started": line.started,
+        "finished": line.finished,
+        "status": line.status or "interrupted",
+        "exit_code": told.get("exit_code"),
+        "error": told.get("error"),
+    }
+
+
+def refusals_of(settings: Settings) -> list[Refused]:
+    """Every resource in quarantine: where it is and why, never what it holds."""
+    with local_store(settings) as (_, store):
+        return store.quarantined()
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """
+    What is wrong with the store, one line each; empty if all is well.
+
+    Checked are SQLite's own structure and keys, the hash of every resource, watermarks no later than the
+    server's clock when they were set, and that every file is ours alone.
+    """
+    with local_store(settings) as (folder, store):
+        return [*store.problems(), *_damaged(store), *_watermarks(store), *_modes(folder)]
+
+
+def _damaged(store: Store) -> Iterator[str]:
+    for name in store.damaged():
+        yield f"{name.split('/')[0]}: content and hash differ (one resource)"
+
+
+def _watermarks(store: Store) -> Iterator[str]:
+    """A watermark that is later than the end of the last run by more than a day is from a wrong clock."""
+    ended = [moment for line in store.runs(_RUNS) if (moment := moment_of(line.finished))]
+    for name, cursor in sorted(store.cursors().items()):
+        moment: datetime | None = moment_of(cursor.watermark)
+        if moment is None or (ended and (moment - max(ended)).total_seconds() > 86_400):
+            yield f"watermark of {name} is no time, or in the future"
+
+
+def _modes(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        if stat.S_IMODE(path.lstat().st_mode) & 0o077:
+            yield f"{path.name} can be read by others"
+
+
+def forget(settings: Settings, patient: str) -> None:
+    """
+    Forget *patient* (`Patient/<id>`): every resource goes, and the file is written anew without it.
+
+    The bare reference stays, as one who is left out: no later run takes the patient in again. The results on
+    the server are withdrawn by the next run that may (`spec/reliability.md` section 7, Retention). Raises
+    UsageError where there is no such patient.
+    """
+    with local_store(settings) as (_, store):
+        if patient not in store.cohort():
+            raise UsageError("--patient: no such patient in the store (Patient/<id>)")
+        store.leave_out({patient: PURGED})
+        store.compact()

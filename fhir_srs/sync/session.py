@@ -1,0 +1,81 @@
+"""What every command against a server needs: the locked state folder, its store, and the clients."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fhir_srs.config import Access, Settings
+from fhir_srs.fhir.client import FhirClient, Limits, Server
+from fhir_srs.fhir.sansio import origin
+from fhir_srs.fhir.token import load_token
+from fhir_srs.store import Store, open_store, secure_folder, state_folder
+from fhir_srs.sync.machine import Machine
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The store of the source, and the clients of source and target: the same one where they are one."""
+
+    folder: Path
+    store: Store
+    source: FhirClient
+    target: FhirClient
+
+    @property
+    def one_server(self) -> bool:
+        """Whether results go back to where they come from."""
+        return self.target is self.source
+
+    @property
+    def outbox(self) -> Store:
+        """The store's rows of the target server."""
+        return self.store if self.one_server else self.store.beside(self.target.base)
+
+
+@contextmanager
+def local_store(settings: Settings) -> Iterator[tuple[Path, Store]]:
+    """Give the state folder, locked for us alone, and the store in it. Raises Busy, LocalIOError."""
+    with (
+        state_folder(settings.store.folder) as folder,
+        open_store(folder, settings.source.base_url) as store,
+    ):
+        yield folder, store
+
+
+@contextmanager
+def connected(settings: Settings, machine: Machine, folder: Path, store: Store) -> Iterator[Session]:
+    """Give a session over *store*; nothing is asked of a server yet."""
+    with ExitStack() as stack:
+        base = settings.source.base_url
+        source = target = stack.enter_context(_client(settings.source, base, settings, machine))
+        if settings.target.base_url:
+            target = stack.enter_context(
+                _client(settings.target, settings.target.base_url, settings, machine)
+            )
+        yield Session(folder, store, source, target)
+
+
+@contextmanager
+def copied(store: Store, folder: Path) -> Iterator[Store]:
+    """Give a temporary store with the content of *store*, inside its folder and as private as that."""
+    with tempfile.TemporaryDirectory(prefix="dry-run-", dir=folder) as temporary:
+        secure_folder(Path(temporary))
+        copy = store.copy_to(Path(temporary), store.base)
+        try:
+            yield copy
+        finally:
+            copy.close()
+
+
+def _client(access: Access, base: str, settings: Settings, machine: Machine) -> FhirClient:
+    server = Server(
+        base=base,
+        token=load_token(access.token_file) if access.token_file else None,
+        allowed=frozenset(map(origin, access.allowed_origins)),
+        allow_insecure_loopback=access.allow_insecure_loopback,
+        ca_file=str(access.ca_file) if access.ca_file else None,
+    )
+    limits = Limits(connections=settings.sync.connections)
+    return FhirClient(server, sleep=machine.sleep, clock=machine.clock, random=machine.random, limits=limits)

@@ -1,0 +1,125 @@
+"""What is known of a run so far, and the summary that becomes of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from fhir_srs.errors import FhirSrsError
+from fhir_srs.model import Estimate, Mapped, to_json
+from fhir_srs.results.plan import Plan
+from fhir_srs.store import Store
+from fhir_srs.summary import NOTHING_READ, Compared, Found, Planned, RunStatus, RunSummary, Written
+from fhir_srs.sync.pull import Pull, Pulled
+from fhir_srs.sync.session import Session
+from fhir_srs.sync.write import Outcome
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """What is known of the run so far: the summary in the making."""
+
+    run: str
+    started: str
+    dry_run: bool
+    begun: bool = False
+    status: RunStatus = "done"
+    exit_code: int = 0
+    error: str | None = None
+    target_statement: Mapping[str, Any] = field(default_factory=dict)
+    pull: Pull | None = None
+    pulled: Pulled | None = None
+    mapped: Mapped | None = None
+    cutoff: date | None = None
+    outcomes: int = 0
+    tables: dict[tuple[str, str], list[Estimate]] = field(default_factory=dict)
+    planned: Planned = field(default_factory=Planned)
+    written: Written = field(default_factory=Written)
+
+    def end(self, status: RunStatus, error: FhirSrsError) -> None:
+        """The run ended with *error*."""
+        self.status, self.error, self.exit_code = status, str(error), error.exit_code
+
+
+def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
+    """The summary of the run, noted in the store too where the run had begun."""
+    pull, store = state.pull, session.store
+    summary = RunSummary(
+        run=state.run,
+        status=state.status,
+        started=state.started,
+        finished=finished,
+        pulled=_pulled(pull),
+        refused=_refused(state, store),
+        left_out=dict(sorted(Counter(store.left_out().values()).items())),
+        notes=tuple(pull.notes) if pull else (),
+        compared=_compared(pull),
+        lesions=len(state.mapped.lesions) if state.mapped else 0,
+        patients=len(state.mapped.patients) if state.mapped else 0,
+        resources=state.mapped.counts if state.mapped else NOTHING_READ,
+        outcomes=state.outcomes,
+        planned=state.planned,
+        written=state.written,
+        complete=state.pulled is not None,
+        watermarks={name: one.watermark for name, one in sorted(store.cursors().items())},
+        exit_code=state.exit_code,
+        error=state.error,
+        cutoff=state.cutoff.isoformat() if state.cutoff else None,
+        requests=session.source.requests + (0 if session.one_server else session.target.requests),
+        dry_run=state.dry_run,
+        tables=state.tables,
+    )
+    if state.begun:
+        told = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "tables"}
+        store.end_run(summary.run, finished=finished, status=summary.status, summary=to_json(told))
+    return summary
+
+
+def _pulled(pull: Pull | None) -> dict[str, Found]:
+    found = sorted(pull.found.items()) if pull else []
+    return {name: Found(one.new, one.changed, one.deleted) for name, one in found}
+
+
+def _compared(pull: Pull | None) -> dict[str, Compared]:
+    found = sorted(pull.compared.items()) if pull else []
+    return {name: Compared(one.here, len(one.missing), len(one.unknown)) for name, one in found}
+
+
+def _refused(state: State, store: Store) -> dict[str, int]:
+    """Resources that count for nothing, by reason: those in quarantine and those mapping refused."""
+    refused = store.refusals()
+    for issue in state.mapped.issues if state.mapped else ():
+        if not issue.used:
+            refused[issue.reason] = refused.get(issue.reason, 0) + 1
+    return dict(sorted(refused.items()))
+
+
+def planned(plan: Plan) -> Planned:
+    """What *plan* wants, in units."""
+    counts = plan.counts()
+    return Planned(
+        create=counts.get("create", 0),
+        update=counts.get("update", 0),
+        unchanged=counts.get("unchanged", 0),
+        retract=counts.get("retract", 0),
+    )
+
+
+def confirmed_in(outcomes: Sequence[Outcome]) -> int:
+    """How many of *outcomes* the server was seen to hold."""
+    return sum(one.state == "CONFIRMED" for one in outcomes)
+
+
+def written(outcomes: Sequence[Outcome], *, refused: int, plan: Plan) -> Written:
+    """What became of the items; conflicts that the plan already saw count as such."""
+    done = [one.item.kind for one in outcomes if one.state == "CONFIRMED"]
+    states = [one.state for one in outcomes]
+    return Written(
+        created=done.count("create"),
+        updated=done.count("update"),
+        retracted=done.count("retract"),
+        failed=states.count("FAILED") + refused,
+        conflict=states.count("CONFLICT") + plan.counts().get("conflict", 0),
+        externally_deleted=plan.counts().get("externally-deleted", 0),
+    )
