@@ -1,0 +1,258 @@
+"""Where a number comes from: one lesion, what is known of it, what a study made of that, and from what.
+
+Everything shown was given by mapping and by `derive`; nothing is judged again here. `explanation` is the
+data (`fhir-srs explain --json`), `explanation_text` the page for a person.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from fhir_srs import tables
+from fhir_srs.endpoints import Outcomes, Study
+from fhir_srs.errors import UsageError
+from fhir_srs.model import Event, Issue, Lesion, Mapped, Response, TimeToEvent, event_row, lesion_row
+
+_SHOWN = (
+    "levels",
+    "region",
+    "start",
+    "end",
+    "dose_gy",
+    "fractions",
+    "technique",
+    "histology",
+    "cord_compression",
+    "reirradiation_of",
+    "course",
+    "target",
+)
+_SHORTEST = 6  # characters of a lesion_id that are taken for the whole
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One parameter of a study: its value, and on what it rests (`published`, `memory`, `assumed`)."""
+
+    name: str
+    value: Any
+    basis: str
+    note: str | None = None
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What one study made of the lesion; *excluded* says why the study does not take it."""
+
+    study: str
+    version: str
+    title: str
+    data_cutoff: str
+    parameters: tuple[Parameter, ...]
+    excluded: str | None
+    responses: tuple[Response, ...]
+    times: tuple[TimeToEvent, ...]
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A lesion with everything that bears on it.
+
+    *beside* are the patient's other lesions, which decide whose a score is and what a retreatment is. *events* are those linked to it and those of the patient that are linked to no lesion; *not_used* are
+    the issues of resources that count for nothing, *noted* those of resources that do.
+    """
+
+    lesion: Mapping[str, Any]
+    beside: tuple[Mapping[str, Any], ...]
+    events: tuple[Mapping[str, Any], ...]
+    noted: tuple[Issue, ...]
+    not_used: tuple[Issue, ...]
+    judgements: tuple[Judgement, ...]
+
+
+def find_lesion(mapped: Mapped, name: str) -> Lesion:
+    """The lesion with that lesion_id, or the only one whose id begins so; UsageError for none or several."""
+    found = [one for one in mapped.lesions if one.lesion_id == name]
+    if not found and len(name) >= _SHORTEST:
+        found = [one for one in mapped.lesions if one.lesion_id.startswith(name)]
+    if len(found) != 1:
+        raise UsageError("several lesions begin with that id" if found else "there is no lesion with that id")
+    return found[0]
+
+
+def explanation(
+    mapped: Mapped, outcomes: Iterable[Outcomes], lesion: Lesion, endpoint: str | None = None
+) -> Explanation:
+    """
+    All that bears on *lesion*; of *endpoint* alone, if given.
+
+    *mapped* holds the lesion's patient, and is best no larger: all of its issues are shown. UsageError for an
+    endpoint that none of *outcomes* has.
+    """
+    every = list(outcomes)
+    judgements = tuple(_judgement(one, lesion, endpoint) for one in every)
+    if endpoint and not any(one.responses or one.times for one in judgements):
+        known = sorted({name for one in every for name in _endpoints(one)})
+        raise UsageError(f"no such endpoint for this lesion; there are: {', '.join(known)}")
+    return Explanation(
+        lesion=lesion_row(lesion),
+        beside=tuple(lesion_row(one) for one in mapped.lesions if _is_beside(one, lesion)),
+        events=tuple(event_row(one) for one in mapped.events if _bears_on(one, lesion)),
+        noted=tuple(one for one in mapped.issues if one.used),
+        not_used=tuple(one for one in mapped.issues if not one.used),
+        judgements=judgements,
+    )
+
+
+def _endpoints(outcomes: Outcomes) -> Iterator[str]:
+    yield from (row.endpoint for row in outcomes.responses)
+    yield from (row.endpoint for row in outcomes.times)
+
+
+def _is_beside(one: Lesion, lesion: Lesion) -> bool:
+    return one.patient == lesion.patient and one.lesion_id != lesion.lesion_id
+
+
+def _bears_on(event: Event, lesion: Lesion) -> bool:
+    return event.patient == lesion.patient and event.lesion_id in (None, lesion.lesion_id)
+
+
+def _judgement(outcomes: Outcomes, lesion: Lesion, endpoint: str | None) -> Judgement:
+    study = outcomes.study
+    left_out = [one.reason for one in outcomes.excluded if one.lesion_id == lesion.lesion_id]
+    return Judgement(
+        study=study.name,
+        version=study.version,
+        title=study.title,
+        data_cutoff=outcomes.data_cutoff.isoformat(),
+        parameters=tuple(_parameters(study)),
+        excluded=", ".join(left_out) or None,
+        responses=tuple(_of(outcomes.responses, lesion, endpoint)),
+        times=tuple(_of(outcomes.times, lesion, endpoint)),
+    )
+
+
+def _parameters(study: Study) -> Iterator[Parameter]:
+    for name, basis in study.basis.items():
+        value = getattr(study, name)
+        yield Parameter(name=name, value=value, basis=basis, note=study.notes.get(name))
+
+
+def _of(rows: Iterable[Any], lesion: Lesion, endpoint: str | None) -> Iterator[Any]:
+    """The rows of *lesion*, and those of its patient that are of no lesion (survival, follow-up)."""
+    for row in rows:
+        own = row.patient == lesion.patient and row.lesion_id in (None, lesion.lesion_id)
+        if own and endpoint in (None, row.endpoint):
+            yield row
+
+
+def explanation_text(told: Explanation) -> str:
+    """*told* as lines of text."""
+    documentation = {row["reason"]: row["documentation"] for row in tables.rows("issues.csv")}
+    lines = [
+        *_lesion_lines(told.lesion, documentation),
+        "",
+        "Other lesions of the patient",
+        *_columns([_beside_cells(one) for one in told.beside]),
+        "",
+        "Events",
+        *_columns([_event_cells(one) for one in told.events]),
+    ]
+    for one in told.judgements:
+        lines += ["", *_judgement_lines(one, told.lesion["sources"])]
+    lines += ["", "Not used", *_columns([_issue_cells(one, documentation) for one in told.not_used])]
+    lines += ["", "Used, with a remark", *_columns([_issue_cells(one, documentation) for one in told.noted])]
+    return "\n".join(lines)
+
+
+def _lesion_lines(row: Mapping[str, Any], documentation: Mapping[str, str]) -> Iterator[str]:
+    yield f"Lesion {row['lesion_id']}"
+    shown = (
+        "levels",
+        "region",
+        "start",
+        "end",
+        "dose_gy",
+        "fractions",
+        "technique",
+        "histology",
+        "course",
+        "target",
+    )
+    yield from _columns([[f"  {name}", _text(row[name])] for name in shown if row[name] not in (None, ())])
+    yield from _columns([["  source", one] for one in row["sources"]])
+    yield from _columns([["  remark", one, documentation.get(one, "")] for one in row["issues"]])
+
+
+def _beside_cells(row: Mapping[str, Any]) -> list[str]:
+    return [f"  {row['lesion_id']}", _text(row["levels"]), _text(row["start"]), " ".join(row["sources"])]
+
+
+def _event_cells(row: Mapping[str, Any]) -> list[str]:
+    value = " ".join(_text(one) for one in (row["value"], row["unit"]) if one is not None)
+    until = f" to {row['until']}" if "until" in row else ""
+    flags = " ".join(row.get("flags", ()))
+    return [f"  {_text(row['on'])}{until}", row["kind"], value, row["link"], row["source"], flags]
+
+
+def _issue_cells(issue: Issue, documentation: Mapping[str, str]) -> list[str]:
+    where = f"{issue.resource or '(unreadable)'} {issue.path or ''}".rstrip()
+    return [f"  {where}", issue.reason, documentation.get(issue.reason, "")]
+
+
+def _judgement_lines(one: Judgement, lesion: Sequence[str]) -> Iterator[str]:
+    yield f"Study {one.study}, version {one.version}: {one.title}; data up to {one.data_cutoff}"
+    yield from _columns([[f"  {p.name}", _text(p.value), p.basis, p.note or ""] for p in one.parameters])
+    if one.excluded:
+        yield f"  this lesion is left out: {one.excluded}"
+    for response in one.responses:
+        yield from _response_lines(response)
+        yield from _from(response, lesion)
+    for time in one.times:
+        yield _time_line(time)
+        yield from _from(time, lesion)
+
+
+def _response_lines(row: Response) -> Iterator[str]:
+    why = f" ({row.reason})" if row.reason else f" by arm {row.arm}" if row.arm else ""
+    yield f"  {_name(row)}, {row.window}: {row.category}{why}"
+    if row.assessed_on is not None:
+        omed = f"{_text(row.omed_baseline)} -> {_text(row.omed)} mg/d by {row.omed_table}"
+        yield f"    pain {_text(row.baseline)} -> {_text(row.value)}, OMED {omed}"
+        yield f"    assessed {row.assessed_on}, day {row.days}; linked by {row.link}"
+
+
+def _time_line(row: TimeToEvent) -> str:
+    if row.days is None or row.status is None:
+        return f"  {_name(row)}: left out ({row.reason})"
+    cause = f" ({row.cause})" if row.cause else ""
+    span = f"{row.days} d, {row.origin} to {row.until}"
+    return f"  {_name(row)}: {row.status.name.lower()}{cause} after {span}: {row.description}"
+
+
+def _name(row: Response | TimeToEvent) -> str:
+    return f"{row.endpoint} {row.variant}" if row.variant else row.endpoint
+
+
+def _from(row: Response | TimeToEvent, lesion: Sequence[str]) -> Iterator[str]:
+    """What *row* rests on; the sources of the lesion itself are those of all rows, and stand above."""
+    if row.flags:
+        yield f"    flags: {' '.join(row.flags)}"
+    more = [one for one in row.sources if one not in lesion]
+    if row.sources:
+        yield f"    from: {' '.join(('the lesion', *more))}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return " ".join(value) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """*rows* with their cells below each other."""
+    if not rows:
+        yield "  none"
+        return
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
