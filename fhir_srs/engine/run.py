@@ -38,7 +38,7 @@ class Limits(NamedTuple):
 
     in_memory: int = 32 << 20
     chunk: int = 8 << 20
-    largest: int = 8 << 20
+    largest: int = 4 << 20
     parts: int | None = None
 
     def partitions(self, size: int) -> int:
