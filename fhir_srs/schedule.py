@@ -9,18 +9,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import FrameType
+from typing import Unpack
 
 import msgspec
 
 from fhir_srs.config import Settings, parse_duration
-from fhir_srs.errors import UsageError
+from fhir_srs.errors import Busy, LocalIOError, UsageError
 from fhir_srs.progress import Report, silent
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync import run_sync
+from fhir_srs.sync.machine import stamp
+from fhir_srs.sync.run import Flags
 
 # Up to a tenth of the interval: many sites on the same quarter of an hour would meet at one server.
 _JITTER = 0.1
+_LONGEST_WAIT = 30.0  # seconds: how late the run after a sleep may begin
+
+
+def since_boot() -> float:
+    """Seconds since the machine started, its sleep included where the system tells (Linux)."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 class Ending:
@@ -60,20 +71,10 @@ def ending() -> Iterator[Ending]:
             signal.signal(number, action)
 
 
-def once(
-    settings: Settings,
-    *,
-    dry_run: bool = False,
-    full: bool = False,
-    retract: bool = False,
-    report: Report = silent,
-) -> RunSummary:
-    """The summary of one run; ended by a signal, its exit code is 130 or 143."""
+def once(settings: Settings, *, report: Report = silent, **options: Unpack[Flags]) -> RunSummary:
+    """The summary of one run, *options* as in `run_sync`; ended by a signal, its exit code is 130 or 143."""
     with ending() as end:
-        summary = run_sync(
-            settings, dry_run=dry_run, full=full, retract=retract, report=report, stop=end.asked
-        )
-        return _with_signal(summary, end)
+        return _with_signal(run_sync(settings, report=report, stop=end.asked, **options), end)
 
 
 def every_so_often(
@@ -81,22 +82,44 @@ def every_so_often(
     every: str,
     *,
     report: Report = silent,
-    clock: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = since_boot,
     uniform: Callable[[], float] = random.random,
 ) -> Iterator[RunSummary]:
     """
     The summary of each run, until a signal ends it; *every* is a duration such as `15m`.
 
-    Runs start *every* apart by the monotonic *clock*; after missed starts there is one, not several.
-    A run that finds the folder locked, or the server down, is followed by the next all the same.
+    Runs start *every* apart by *clock*, which goes on while the machine sleeps; after missed starts there is
+    one, not several. A run that finds the folder locked, the disk full or the server down is followed by
+    the next all the same.
     """
     interval = _interval(every)
     with ending() as end:
         while not end.asked():
             began = clock()
-            yield _with_signal(run_sync(settings, report=report, stop=end.asked), end)
-            pause = max(interval - (clock() - began), 0.0) + uniform() * interval * _JITTER
-            end.wait(pause)
+            yield _with_signal(_attempt(settings, report, end), end)
+            _wait(end, began + interval + uniform() * interval * _JITTER, clock)
+
+
+def _attempt(settings: Settings, report: Report, end: Ending) -> RunSummary:
+    """One run; what befalls it before the server is asked is told as a run that failed."""
+    started = stamp(datetime.now(UTC))
+    try:
+        return run_sync(settings, report=report, stop=end.asked)
+    except (Busy, LocalIOError) as error:
+        return RunSummary(
+            run="",
+            status="failed",
+            started=started,
+            finished=stamp(datetime.now(UTC)),
+            exit_code=error.exit_code,
+            error=str(error),
+        )
+
+
+def _wait(end: Ending, until: float, clock: Callable[[], float]) -> None:
+    """Until *until* by *clock*, or asked to end; in pieces, since a wait itself stands still in a sleep."""
+    while not end.asked() and (left := until - clock()) > 0:
+        end.wait(min(left, _LONGEST_WAIT))
 
 
 def _with_signal(summary: RunSummary, end: Ending) -> RunSummary:

@@ -1,6 +1,7 @@
 """One connection and one server's number in it: transactions and queries for the parts of the store."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,14 @@ from fhir_srs.store.folder import local_errors
 
 
 class Connected:
-    """The rows of one server; what each part of the store stands on."""
+    """
+    The rows of one server; what each part of the store stands on.
 
-    def __init__(self, database: sqlite3.Connection, base: str) -> None:
-        self._db = database
+    Threads take turns by *lock*, which all that share a connection share.
+    """
+
+    def __init__(self, database: sqlite3.Connection, base: str, lock: Any = None) -> None:
+        self._db, self._lock = database, lock or threading.RLock()
         self.base = base
         with self._transaction():
             database.execute("insert or ignore into server (base) values (?)", (base,))
@@ -26,7 +31,7 @@ class Connected:
     @contextmanager
     def _transaction(self, failpoint: str = "") -> Iterator[None]:
         """All or nothing of what the block does. *failpoint* names the moment before the commit."""
-        with local_errors():
+        with self._lock, local_errors():
             self._db.execute("begin immediate")
             try:
                 yield
@@ -37,5 +42,5 @@ class Connected:
             self._db.execute("commit")
 
     def _all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with local_errors():
+        with self._lock, local_errors():
             return self._db.execute(query, values).fetchall()

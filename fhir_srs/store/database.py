@@ -21,7 +21,7 @@ class Store(Runs, Cohort, Outbox):
 
     def beside(self, base: str) -> "Store":
         """The rows of another server in the same store, on the same connection: where results go."""
-        return Store(self._db, base)
+        return Store(self._db, base, self._lock)
 
     def copy_to(self, folder: Path, base: str) -> "Store":
         """A store in *folder* with the same content, for a dry run."""

@@ -41,6 +41,13 @@ class Runs(Connected):
             for row in rows
         ]
 
+    def last_success(self) -> str | None:
+        """When the last run that was done ended."""
+        found: str | None = self._all(
+            "select max(finished) from run where server = ? and status = 'done'", self._server
+        )[0][0]
+        return found
+
     def cursors(self) -> dict[str, Cursor]:
         """The cursor of each type that was ever pulled completely."""
         rows = self._all("select type, watermark, lag, mode from cursor where server = ?", self._server)

@@ -84,7 +84,7 @@ def connect(folder: Path) -> sqlite3.Connection:
     # SQLite gives -wal and -shm the mode of the database file: making it first makes all three private.
     os.close(open_private(path))
     with local_errors():
-        database = sqlite3.connect(path, isolation_level=None)
+        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
                 database.execute(f"pragma {pragma}")

@@ -1,8 +1,7 @@
-"""Looking after the store without a server: its state, its refusals, its integrity, and forgetting a patient."""
+"""Looking after the store without a server: its state, refusals, integrity, and forgetting a patient."""
 
 import stat
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +83,9 @@ def _damaged(store: Store) -> Iterator[str]:
 
 def _watermarks(store: Store) -> Iterator[str]:
     """A watermark that is later than the end of the last run by more than a day is from a wrong clock."""
-    ended = [moment for line in store.runs(_RUNS) if (moment := moment_of(line.finished))]
+    ended = [end for line in store.runs(_RUNS) if (end := moment_of(line.finished))]
     for name, cursor in sorted(store.cursors().items()):
-        moment: datetime | None = moment_of(cursor.watermark)
+        moment = moment_of(cursor.watermark)
         if moment is None or (ended and (moment - max(ended)).total_seconds() > 86_400):
             yield f"watermark of {name} is no time, or in the future"
 

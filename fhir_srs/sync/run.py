@@ -4,12 +4,13 @@ Nothing is planned after an incomplete pull, nothing is written in a dry run or 
 what is written is read back. The rooms do the work; here it is only put in order.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from fhir_srs.config import Settings
 from fhir_srs.endpoints import derive
@@ -39,6 +40,7 @@ from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
 from fhir_srs.sync.write import Item, Writer
 
+_LOG = logging.getLogger("fhir_srs.sync")
 WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
 
 
@@ -66,13 +68,25 @@ class Options:
     pull_only: bool = False
 
 
+class Flags(TypedDict, total=False):
+    """The fields of `Options` as keywords."""
+
+    full: bool
+    dry_run: bool
+    retract: bool
+    recreate: bool
+    overwrite: bool
+    census: bool
+    pull_only: bool
+
+
 def run_sync(
     settings: Settings,
     *,
     report: Report = silent,
     stop: Callable[[], bool] = _never,
     machine: Machine = Machine(),  # noqa: B008 - frozen
-    **options: bool,
+    **options: Unpack[Flags],
 ) -> RunSummary:
     """
     One run over the state folder of *settings*; the summary says how it ended, whatever the server did.
@@ -118,7 +132,10 @@ class _Run:
             self.state.end("failed" if self.state.pulled else "incomplete", error)
         except FhirSrsError as error:
             self.state.end("failed", error)
-        return summarised(self.state, self.session, finished=stamp(self.machine.now()))
+        summary = summarised(self.state, self.session, finished=stamp(self.machine.now()))
+        told = {"run_id": summary.run, "status": summary.status, "reason": summary.error}
+        _LOG.info("run ended", extra=told)
+        return summary
 
     @property
     def _may_write(self) -> bool:
@@ -151,6 +168,7 @@ class _Run:
             state.run, started=state.started, capabilities=to_json(statement).decode()
         )
         state.begun = True
+        _LOG.info("run began", extra={"run_id": state.run})
         state.pulled = pull.pull(full=self.options.full)
         return state.pulled
 

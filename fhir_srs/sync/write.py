@@ -5,8 +5,10 @@ Provenance); a refused one is halved down to the unit that is to blame. Where an
 copy decides, never a blind second try (`spec/reliability.md` section 2, I7 to I9, F39, F40).
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 
@@ -19,6 +21,7 @@ from fhir_srs.fhir.sansio import bundle_request, put_entry, read_entry, read_req
 from fhir_srs.progress import Report
 from fhir_srs.results.canonical import canonical_hash
 from fhir_srs.store import OutboxState, Sent, Store
+from fhir_srs.store.failpoints import passing
 
 _ENTRIES = 50  # a transaction (section 2); bigger ones time out (H25)
 _READS = 100  # reads in one batch: hapi.md, rates
@@ -80,21 +83,30 @@ class Writer:
         self._known = dict(outbox)
 
     def write(self, items: Sequence[Item]) -> list[Outcome]:
-        """The outcome of each of *items*, in their order; those not begun when asked to stop are left out."""
+        """
+        The outcome of each of *items*, in their order; those not begun when asked to stop are left out.
+
+        A Device and a Group are sent before the results that refer to them; these go over as many
+        connections as the client may use.
+        """
         self._store.post(self._line(item, "PENDING") for item in items)
         outcomes: list[Outcome] = []
-        for group in transactions(items):
-            if self._stop() or _hopeless(outcomes):
-                break
-            sent = self._send(group, tries=_TRIES)
-            self._store.post(one.line for one in sent)
-            outcomes += sent
-            self._report("write", len(outcomes), len(items))
+        with ThreadPoolExecutor(self._client.limits.connections) as threads:
+            for groups in _side_by_side(transactions(items), self._client.limits.connections):
+                if self._stop() or _hopeless(outcomes):
+                    break
+                for sent in threads.map(partial(self._send, tries=_TRIES), groups):
+                    passing("before-confirm")
+                    self._store.post(one.line for one in sent)
+                    outcomes += sent
+                    self._report("write", len(outcomes), len(items))
         return outcomes
 
     def _send(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
+        passing("before-send")
         try:
             self._client.send_once(bundle_request("transaction", list(_entries(group))), _written(group))
+            passing("after-send")
         except AccessRefused:
             raise
         except (Conflict, ServerRefused) as error:
@@ -191,6 +203,21 @@ def transactions(items: Iterable[Item]) -> Iterator[list[Item]]:
         size += item.entries
     if group:
         yield group
+
+
+def _side_by_side(groups: Iterable[list[Item]], most: int) -> Iterator[tuple[list[Item], ...]]:
+    """
+    *groups* in their order, *most* at a time; alone while they hold what others refer to, and the first.
+
+    A server that refuses everything is found out by the first group.
+    """
+    rest = iter(groups)
+    for group in rest:
+        yield (group,)
+        if group[-1].reference.startswith("Observation/"):
+            break
+    while batch := tuple(itertools.islice(rest, most)):
+        yield batch
 
 
 def _hopeless(outcomes: Sequence[Outcome]) -> bool:

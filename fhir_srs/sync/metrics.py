@@ -1,0 +1,66 @@
+"""What a run says to a monitor: Prometheus text for a textfile collector (`spec/reliability.md` section 8).
+
+https://prometheus.io/docs/instrumenting/exposition_formats/. Counts and times only; no label names a patient.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+from fhir_srs.summary import RunSummary
+from fhir_srs.sync.taking import moment_of
+
+Samples = Mapping[tuple[tuple[str, str], ...], float]
+
+
+def metrics_text(summary: RunSummary) -> str:
+    """The metrics of *summary*, each with its help; what is not known is absent."""
+    return "".join(
+        f"# HELP fhir_srs_{name} {text}\n# TYPE fhir_srs_{name} gauge\n{''.join(_lines(name, samples))}"
+        for name, text, samples in _metrics(summary)
+        if samples
+    )
+
+
+def _lines(name: str, samples: Samples) -> Iterator[str]:
+    for labels, value in sorted(samples.items()):
+        inside = ",".join(f'{key}="{text}"' for key, text in labels)
+        yield f"fhir_srs_{name}{{{inside}}} {value:g}\n" if labels else f"fhir_srs_{name} {value:.15g}\n"
+
+
+def _metrics(one: RunSummary) -> Iterator[tuple[str, str, Samples]]:
+    started, finished = moment_of(one.started), moment_of(one.finished)
+    took: Samples = {(): (finished - started).total_seconds()} if started and finished else {}
+    yield "last_success_timestamp_seconds", "End of the last run that was done.", _at(one.last_success)
+    yield "last_run_timestamp_seconds", "End of the last run.", _at(one.finished)
+    yield "last_run_exit_code", "Exit code of the last run.", {(): float(one.exit_code)}
+    yield "run_duration_seconds", "How long the last run took.", took
+    yield "watermark_lag_seconds", "Age of what is complete, by type.", dict(_lags(one, finished))
+    yield "resources_total", "Resources of the last pull.", dict(_resources(one))
+    yield "quarantined", "Resources that cannot be read.", _by("reason", one.quarantined)
+    yield "patients_left_out", "Patients left out.", _by("reason", one.left_out)
+    yield "outbox", "Results by state.", _by("state", one.outbox)
+    yield "http_requests_total", "Requests of the last run.", {(): float(one.requests)}
+    missing = {name: compared.missing for name, compared in one.compared.items()}
+    yield "census_missing", "Ids that the last census missed on the server.", _by("type", missing)
+
+
+def _at(text: str | None) -> Samples:
+    moment = moment_of(text)
+    return {} if moment is None else {(): moment.timestamp()}
+
+
+def _by(label: str, counts: Mapping[str, int]) -> Samples:
+    return {((label, name),): float(number) for name, number in counts.items()}
+
+
+def _lags(one: RunSummary, finished: datetime | None) -> Iterator[tuple[tuple[tuple[str, str], ...], float]]:
+    for name, text in one.watermarks.items():
+        moment = moment_of(text)
+        if moment is not None and finished is not None:
+            yield (("type", name),), (finished - moment).total_seconds()
+
+
+def _resources(one: RunSummary) -> Iterator[tuple[tuple[tuple[str, str], ...], float]]:
+    for name, found in one.pulled.items():
+        for outcome in ("new", "changed", "deleted"):
+            yield (("type", name), ("outcome", outcome)), float(getattr(found, outcome))
