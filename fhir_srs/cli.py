@@ -165,6 +165,23 @@ def endpoints(
 
 
 @app.command()
+def explain(
+    lesion: Annotated[str, typer.Argument(metavar="LESION", help="lesion_id, or how that alone begins")],
+    config: Settings,
+    endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="this endpoint only")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object")] = False,
+) -> None:
+    """Show where the numbers of a lesion come from: its events, the rules, the resource versions."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.model import to_json
+    from fhir_srs.report.explain import explanation_text
+    from fhir_srs.sync.explain import explained
+
+    told = explained(load_settings(config), lesion, endpoint)
+    _say(to_json(told).decode() if as_json else explanation_text(told))
+
+
+@app.command()
 def testserver(
     port: Annotated[int, typer.Option(help="port on 127.0.0.1; 0 for a free one")] = 8080,
     cohort: Annotated[CohortName | None, typer.Option(help="load this synthetic cohort")] = None,

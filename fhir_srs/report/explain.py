@@ -57,7 +57,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """
     A lesion with everything that bears on it.
 
-    *beside* are the patient's other lesions, which decide whose a score is and what a retreatment is. *events* are those linked to it and those of the patient that are linked to no lesion; *not_used* are
+    *beside* are the patient's other lesions, which decide whose a score is and what a retreatment is.
+    *events* are those linked to it and those of the patient that are linked to no lesion; *not_used* are
     the issues of resources that count for nothing, *noted* those of resources that do.
     """
 
