@@ -31,7 +31,7 @@ def messy_cohort(seed: int) -> list[bytes]:
     """The lines, one resource or Bundle each, in no order that matters."""
     draw = Random(f"mess:{seed}")
     resources = random_cohort(PATIENTS, seed).resources
-    for more in (_ties, _twins, _versions, _merges, _named_by_identifier, _astray, _drugs, _others):
+    for more in (_ties, _twins, _merges, _named_by_identifier, _astray, _drugs, _others, _versions):
         resources = [*resources, *more(resources, draw)]
     lines = [json.dumps(one).encode() for one in resources]
     lines += [*UNREADABLE, *_bundles(draw)]
@@ -79,7 +79,7 @@ def _versions(resources: list[Json], draw: Random) -> list[Json]:
         {"lastUpdated": "2020-01-01T00:00:00+02:00"},
     ]
     made = []
-    for one in draw.sample(resources, 60):
+    for one in draw.sample(resources, 90):
         for _ in range(draw.randint(1, 3)):
             changed: Json = {"meta": draw.choice([one.get("meta", {}), *metas])}
             if "subject" in one and draw.random() < 0.4:
@@ -120,8 +120,10 @@ def _named_by_identifier(resources: list[Json], draw: Random) -> list[Json]:
     tokens = [{key: one.get(key) for key in ("system", "value")} for one in held]
     tokens += [{"system": "urn:nobody", "value": "1"}, {"value": "2"}]
     chosen = draw.sample(_of(resources, "Observation", "Procedure", "Condition"), 30)
+    # A reference that names nothing leaves it to the identifier beside it.
+    nowhere: list[Json] = [{}, {"reference": "?conditional"}]
     return [
-        _like(one, id=f"named-{number}", subject={"identifier": draw.choice(tokens)})
+        _like(one, id=f"named-{number}", subject={"identifier": draw.choice(tokens), **draw.choice(nowhere)})
         for number, one in enumerate(chosen)
     ]
 
@@ -131,7 +133,11 @@ def _astray(resources: list[Json], draw: Random) -> list[Json]:
     names = [f"BodyStructure/{one['id']}" for one in _of(resources, "BodyStructure")]
     scores = draw.sample([one for one in _of(resources, "Observation") if "subject" in one], 12)
     return [
-        _like(one, id=f"astray-{n}", focus=[{"reference": draw.choice([*names, "BodyStructure/gone"])}])
+        _like(
+            one,
+            id=f"astray-{n}",
+            focus=[{"reference": draw.choice([draw.choice(names), "BodyStructure/gone"])}],
+        )
         for n, one in enumerate(scores)
     ]
 
