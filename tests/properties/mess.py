@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import Counter
 from random import Random
 from typing import Any
 
@@ -10,6 +11,8 @@ from fhir_srs.testing.cohort import random_cohort
 Json = dict[str, Any]
 HEART_RATE = {"coding": [{"system": "http://loinc.org", "code": "8867-4"}]}
 PATIENTS = 24
+# Later than any other version: no other undoes a merge.
+LATE = {"lastUpdated": "2027-01-01T00:00:00Z"}
 # spec/performance.md section 2.2, and what else comes where a resource should be. None of these has an
 # element that could be dropped: each is one refused resource.
 UNREADABLE = (
@@ -93,12 +96,14 @@ def _versions(resources: list[Json], draw: Random) -> list[Json]:
 
 
 def _link(patient: Json, kind: str, other: Json) -> Json:
-    return _like(patient, link=[{"type": kind, "other": other}], meta={"versionId": "99"})
+    return _like(patient, link=[{"type": kind, "other": other}], meta={"versionId": "99"} | LATE)
 
 
 def _merges(resources: list[Json], draw: Random) -> list[Json]:
     """A chain, a ring, a link by identifier, one from the survivor's side, one that a newer version undid."""
-    first = draw.sample(_of(resources, "Patient"), 9)
+    held = Counter(one["identifier"][0]["value"] for one in _of(resources, "Patient"))
+    alone = [one for one in _of(resources, "Patient") if held[one["identifier"][0]["value"]] == 1]
+    first = draw.sample(alone, 9)
     by_name = [{"reference": f"Patient/{one['id']}"} for one in first]
     by_identifier = {"identifier": {key: first[6]["identifier"][0].get(key) for key in ("system", "value")}}
     undone = _link(first[7], "replaced-by", by_name[8])
@@ -110,13 +115,14 @@ def _merges(resources: list[Json], draw: Random) -> list[Json]:
         _link(first[5], "replaced-by", by_identifier),
         _link(first[6], "replaces", {"reference": "Patient/never-sent"}),
         undone,
-        _like(undone, link=[], meta={"versionId": "100"}),
+        _like(undone, link=[], meta={"versionId": "100"} | LATE),
     ]
 
 
 def _named_by_identifier(resources: list[Json], draw: Random) -> list[Json]:
     """Resources whose subject is an identifier: of one patient, of twins, of a merged one, of nobody."""
     held = [one["identifier"][0] for one in _of(resources, "Patient")]
+    held += [one["identifier"][0] for one in _of(resources, "Patient") if "link" in one] * 3
     tokens = [{key: one.get(key) for key in ("system", "value")} for one in held]
     tokens += [{"system": "urn:nobody", "value": "1"}, {"value": "2"}]
     chosen = draw.sample(_of(resources, "Observation", "Procedure", "Condition"), 30)
