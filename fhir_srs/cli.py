@@ -74,6 +74,16 @@ def demo(
         run_demo(out, keep=keep, say=_say, report=report)
 
 
+class OnConflict(StrEnum):
+    """What to do with a result that another has edited."""
+
+    KEEP = "keep"
+    OVERWRITE = "overwrite"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
+
+
 @app.command()
 def sync(
     config: Settings,
@@ -84,29 +94,179 @@ def sync(
     retract: Annotated[
         bool, typer.Option("--retract", help="release the brake: withdraw however many results must go")
     ] = False,
-    every: Annotated[str, typer.Option(metavar="15m", help="again every so often, until stopped")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print the run as one JSON object")] = False,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="write results again that another deleted")
+    ] = False,
+    on_conflict: Annotated[
+        OnConflict, typer.Option("--on-conflict", help="results that another edited")
+    ] = OnConflict.KEEP,
+    every: Annotated[
+        str, typer.Option(metavar="15m", help="again every so often, until stopped; else [sync] every")
+    ] = "",
+    once_: Annotated[bool, typer.Option("--once", help="one run, whatever [sync] every says")] = False,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write metrics for a textfile collector after each run"),
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="log as JSON lines on stderr")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pull, map, derive, plan and write: one run, or one every so often."""
     from fhir_srs.config import load_settings
     from fhir_srs.model import to_json
-    from fhir_srs.progress import shown
+    from fhir_srs.progress import shown, silent
     from fhir_srs.report.run import run_row, run_text
-    from fhir_srs.schedule import every_so_often, once
+    from fhir_srs.report.save import save
+    from fhir_srs.schedule import every_so_often, interval_of, once
+    from fhir_srs.sync.logs import log_json as log_to
+    from fhir_srs.sync.metrics import metrics_text
 
-    if every and (dry_run or full or retract):
-        raise UsageError("--every goes with neither --dry-run nor --full nor --retract")
+    overwrite = on_conflict is OnConflict.OVERWRITE
+    asked = dry_run or full or retract or recreate or overwrite
+    if every and (asked or once_):
+        raise UsageError("--every goes with no option that is meant for one run")
     settings = load_settings(config)
-    with shown(sys.stderr) as report:
+    again = "" if asked or once_ else interval_of(settings, every)
+    if log_json:
+        log_to(sys.stderr)
+    with shown(sys.stderr) as bar:
+        report = silent if log_json else bar
         runs = (
-            every_so_often(settings, every, report=report)
-            if every
-            else [once(settings, dry_run=dry_run, full=full, retract=retract, report=report)]
+            every_so_often(settings, again, report=report)
+            if again
+            else [
+                once(
+                    settings,
+                    dry_run=dry_run,
+                    full=full,
+                    retract=retract,
+                    recreate=recreate,
+                    overwrite=overwrite,
+                    report=report,
+                )
+            ]
         )
         for summary in runs:
             _say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
-            if summary.exit_code and not every:
+            if metrics:
+                save(metrics, [metrics_text(summary).encode()])
+            if summary.exit_code and (not again or summary.exit_code in {130, 143}):
                 raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def conformance(config: Settings) -> None:
+    """Put our CodeSystems, ValueSets and FHIR profiles on the target, where they differ."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.sync.conformance import put_definitions
+
+    done = put_definitions(load_settings(config))
+    _say(f"{done.created} created, {done.updated} updated, {done.unchanged} unchanged")
+
+
+@app.command()
+def doctor(config: Settings) -> None:
+    """Ask the server, by reads alone, what it can do and what will be missing."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.sync import Machine
+    from fhir_srs.sync.doctor import examine
+    from fhir_srs.sync.words import finding_lines
+
+    found = examine(load_settings(config), Machine())
+    _say("\n".join(finding_lines(found)))
+    if any(one.level == "error" for one in found):
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def status(config: Settings, as_json: AsJson = False) -> None:
+    """Show what the store holds and how the last runs went; no server is asked."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.model import to_json
+    from fhir_srs.sync.keeping import state_of
+    from fhir_srs.sync.words import state_text
+
+    state = state_of(load_settings(config))
+    _say(to_json(state).decode() if as_json else state_text(state))
+
+
+@app.command()
+def quarantine(config: Settings) -> None:
+    """List the resources that could not be read: where each is and why, not what it holds."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.sync.keeping import refusals_of
+    from fhir_srs.sync.words import refusal_lines
+
+    for line in refusal_lines(refusals_of(load_settings(config))):
+        _say(line)
+
+
+@app.command()
+def verify(config: Settings) -> None:
+    """Check the store without a server: structure, keys, hashes, watermarks, modes; 65 if one is wrong."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.sync.keeping import problems_of
+
+    problems = problems_of(load_settings(config))
+    _say("\n".join(problems) or "all is well")
+    if problems:
+        raise typer.Exit(DataError.exit_code)
+
+
+@app.command()
+def census(
+    config: Settings,
+    retract: Annotated[
+        bool, typer.Option("--retract", help="release the brake: believe however much is gone")
+    ] = False,
+) -> None:
+    """Compare all ids on the server with the store; what is gone leaves it. The server gets no write."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.progress import shown
+    from fhir_srs.schedule import once
+    from fhir_srs.sync.words import census_text
+
+    with shown(sys.stderr) as report:
+        summary = once(load_settings(config), census=True, pull_only=True, retract=retract, report=report)
+    _say(census_text(summary))
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
+
+
+@app.command()
+def rebuild(config: Settings) -> None:
+    """Pull everything into a new store, compare it with the old one, and keep the new one."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.progress import shown
+    from fhir_srs.sync.rebuild import rebuild as rebuild_store
+    from fhir_srs.sync.words import rebuilt_text
+
+    with shown(sys.stderr) as report:
+        rebuilt = rebuild_store(load_settings(config), report=report)
+    _say(rebuilt_text(rebuilt))
+    if rebuilt.pull.exit_code:
+        raise typer.Exit(rebuilt.pull.exit_code)
+
+
+@app.command()
+def purge(
+    config: Settings,
+    patient: Annotated[str, typer.Option(metavar="Patient/ID", help="whom to forget")],
+) -> None:
+    """Forget a patient for good, and withdraw the results with one run, the brake released."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.progress import shown
+    from fhir_srs.report.run import run_text
+    from fhir_srs.schedule import once
+    from fhir_srs.sync.keeping import forget
+
+    settings = load_settings(config)
+    forget(settings, patient)
+    with shown(sys.stderr) as report:
+        summary = once(settings, retract=True, report=report)
+    _say(run_text(summary))
+    if summary.exit_code:
+        raise typer.Exit(summary.exit_code)
 
 
 @app.command("map")

@@ -129,6 +129,13 @@ def _with_signal(summary: RunSummary, end: Ending) -> RunSummary:
     return msgspec.structs.replace(summary, exit_code=128 + end.signal)
 
 
+def interval_of(settings: Settings, every: str) -> str:
+    """*every* as given on the command line, else that of the settings, else nothing: one run."""
+    if every or settings.sync.every is None:
+        return every
+    return f"{int(settings.sync.every.total_seconds())}s"
+
+
 def _interval(every: str) -> float:
     try:
         seconds = parse_duration(every).total_seconds()

@@ -24,6 +24,11 @@ class Connected:
             database.execute("insert or ignore into server (base) values (?)", (base,))
         self._server = int(self._all("select id from server where base = ?", base)[0][0])
 
+    @property
+    def file(self) -> str:
+        """Where the database is."""
+        return str(self._all("pragma database_list")[0][2])
+
     def close(self) -> None:
         """Ends the connection."""
         self._db.close()

@@ -14,6 +14,13 @@ from fhir_srs.store.runs import Runs
 from fhir_srs.store.schema import connect
 
 Key = tuple[str, str]
+# What a pull brings, and its columns.
+_PULLED = {
+    "raw": "type, id, version_id, last_updated, sha256, payload, deleted_at, patient",
+    "cohort": "patient, loaded, left_out",
+    "quarantine": "type, id, version, reason, path, first_seen, attempts, patient",
+    "cursor": "type, watermark, resume_at, lag, mode",
+}
 
 
 class Store(Runs, Cohort, Outbox):
@@ -185,11 +192,37 @@ class Store(Runs, Cohort, Outbox):
         )
         return {row[0]: int(row[1]) for row in rows}
 
+    def fingerprints(self) -> dict[Key, bytes]:
+        """The hash of each resource by type and id: two stores that agree hold the same bytes."""
+        rows = self._all(
+            "select type, id, sha256 from raw where server = ? and deleted_at is null", self._server
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def adopt(self, other: "Store") -> None:
+        """Hold what *other* holds of this server instead of our own, in one transaction; the outbox stays."""
+        with self._lock, local_errors():
+            self._db.execute("attach ? as other", (other.file,))
+            try:
+                with self._transaction("adopted-before-commit"):
+                    for table, columns in _PULLED.items():
+                        self._copy(table, columns)
+            finally:
+                self._db.execute("detach other")
+
+    def _copy(self, table: str, columns: str) -> None:
+        self._db.execute(f"delete from main.{table} where server = ?", (self._server,))  # noqa: S608
+        self._db.execute(
+            f"insert into main.{table} (server, {columns}) select ?, {columns} from other.{table}"  # noqa: S608
+            " where server = (select id from other.server where base = ?)",
+            (self._server, self.base),
+        )
+
     def damaged(self) -> list[str]:
         """`Type/id` of every stored resource whose content is not what its hash says."""
         with local_errors():
             rows = self._db.execute(
-                "select type, id, sha256, payload from raw where server = ? and deleted_at is null",
+                "select type, id, sha256, cast(payload as blob) from raw where server = ? and deleted_at is null",
                 (self._server,),
             )
             return [f"{row[0]}/{row[1]}" for row in rows if hashlib.sha256(row[3]).digest() != row[2]]

@@ -26,8 +26,8 @@ NAMES = (
     "before-confirm",
     "left-out-before-commit",
     "definitions-before-commit",
+    "adopted-before-commit",
     "run-ended",
-    "file-before-rename",
 )
 _WANTED, _, _COUNT = os.environ.get("FHIR_SRS_FAILPOINT", "").partition(":")
 _passed = 0

@@ -19,6 +19,8 @@ from fhir_srs.results.canonical import canonical_hash
 from fhir_srs.results.definitions import rebased
 from fhir_srs.store import Store
 from fhir_srs.sync.abilities import writable
+from fhir_srs.sync.machine import Machine
+from fhir_srs.sync.session import connected, local_store
 from fhir_srs.sync.write import Item, Writer, read_copies
 
 _GROUP = "conformance"
@@ -94,6 +96,15 @@ def upload_definitions(
     if len(done) < len(items):
         raise DataError(f"{len(items) - len(done)} of our definitions were not stored")
     return Uploaded(done.count("create"), done.count("update"), len(wanted) - len(items))
+
+
+def put_definitions(settings: Settings, machine: Machine = Machine()) -> Uploaded:  # noqa: B008 - frozen
+    """As `upload_definitions`, on the target of *settings*. Raises Busy while a run is under way."""
+    with (
+        local_store(settings) as (folder, store),
+        connected(settings, machine, folder, store) as session,
+    ):
+        return upload_definitions(session.target, session.outbox, settings)
 
 
 def _differs(copy: bytes | None, body: bytes) -> bool:

@@ -55,8 +55,35 @@ def look(
         present=dict(_present(copies, provenances)),
         written={key: _written(line) for key, line in settled.items() if line.confirmed_sha},
         outbox={**outbox, **settled},
-        settled=tuple(line for key, line in settled.items() if line != outbox[key]),
+        settled=(
+            *(line for key, line in settled.items() if line != outbox[key]),
+            *(
+                _adopted(units[key], copies[key])
+                for key in new
+                if _stands(units[key], copies[key], provenances)
+            ),
+        ),
     )
+
+
+def _stands(unit: Unit, copy: Copy, provenances: Mapping[str, str]) -> bool:
+    """Whether the server already has *unit*, Provenance and all, though no line of the outbox says so."""
+    told = canonical_hash(unit.provenance) if unit.provenance else None
+    same = copy.body is not None and canonical_hash(copy.body) == canonical_hash(unit.resource)
+    return same and provenances.get(unit.reference) == told
+
+
+def _adopted(unit: Unit, copy: Copy) -> Sent:
+    """The line for *unit*, found on the server after the store was lost: it is ours to withdraw again."""
+    line = Sent(
+        key=unit.reference,
+        id=unit.id,
+        group=unit.group,
+        desired_sha=canonical_hash(unit.resource),
+        provenance_sha=canonical_hash(unit.provenance) if unit.provenance else None,
+        state="PENDING",
+    )
+    return confirmed(line, copy.body or b"{}", copy.version)
 
 
 def _settled(line: Sent, copy: Copy, unit: Unit | None) -> Sent:

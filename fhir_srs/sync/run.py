@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from fhir_srs.config import Settings
@@ -25,6 +26,7 @@ from fhir_srs.results.gate import resource_refusals
 from fhir_srs.results.observations import build_results
 from fhir_srs.results.plan import Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
+from fhir_srs.store import Store
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
@@ -94,16 +96,42 @@ def run_sync(
     *options* are those of `Options`. *stop* is asked between pages. Raises, before the server is asked
     anything: ConfigurationError, UsageError, Busy, LocalIOError.
     """
-    asked = Options(**options)
-    definitions = load_definitions(settings)
-    opt_out = read_list(settings.source.opt_out)
+    asked, preparation = Options(**options), prepared(settings)
     with ExitStack() as stack:
         folder, store = stack.enter_context(local_store(settings))
-        definitions.check(store.definitions())
+        preparation.definitions.check(store.definitions())
         if asked.dry_run:
             store = stack.enter_context(copied(store, folder))
-        session = stack.enter_context(connected(settings, machine, folder, store))
+        return perform(settings, preparation, folder, store, asked, report, stop, machine)
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What is read before any server is asked."""
+
+    definitions: Definitions
+    opt_out: frozenset[str]
+
+
+def prepared(settings: Settings) -> Preparation:
+    """The definitions and the opt-out list of *settings*; raises where one of them is wrong."""
+    return Preparation(load_definitions(settings), read_list(settings.source.opt_out))
+
+
+def perform(
+    settings: Settings,
+    preparation: Preparation,
+    folder: Path,
+    store: Store,
+    asked: Options,
+    report: Report,
+    stop: Callable[[], bool],
+    machine: Machine,
+) -> RunSummary:
+    """The run itself, over *store* in the locked *folder*."""
+    with connected(settings, machine, folder, store) as session:
         state = State(run=machine.new_run(), started=stamp(machine.now()), dry_run=asked.dry_run)
+        definitions, opt_out = preparation.definitions, preparation.opt_out
         return _Run(settings, definitions, session, state, report, stop, machine, asked, opt_out)()
 
 

@@ -69,6 +69,15 @@ def copied(store: Store, folder: Path) -> Iterator[Store]:
             copy.close()
 
 
+@contextmanager
+def fresh(store: Store, folder: Path) -> Iterator[Store]:
+    """Give an empty temporary store for the same server, inside *folder* and as private as that."""
+    with tempfile.TemporaryDirectory(prefix="rebuild-", dir=folder) as temporary:
+        secure_folder(Path(temporary))
+        with open_store(Path(temporary), store.base) as empty:
+            yield empty
+
+
 def _client(access: Access, base: str, settings: Settings, machine: Machine) -> FhirClient:
     server = Server(
         base=base,

@@ -271,22 +271,6 @@ def test_an_opt_out_leaves_the_patient_out_until_it_is_withdrawn(
     assert alive(ward, "c")
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"status": "draft"},
-        {"provision": {"period": {"end": "2020-01-01"}}},
-        {"scope": {"coding": [{"code": "treatment"}]}},
-        {"policyRule": {"coding": [{"code": "OPTIN"}]}},
-    ],
-)
-def test_a_consent_that_is_no_opt_out_leaves_nobody_out(
-    server: RunningServer, ward: Ward, tmp_path: Path, more: Json
-) -> None:
-    server.load([consent("b", **more)])
-    assert done(real(server, tmp_path)).left_out == {}
-
-
 def test_a_list_file_leaves_patients_out_by_id_and_by_identifier(
     server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:

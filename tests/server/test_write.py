@@ -286,6 +286,14 @@ def test_a_lost_store_finds_its_results_again(server: Shelf, tmp_path: Path) -> 
     assert plan_of(server, tmp_path / "new", [unit("a"), unit("b", 2)]) == {"unchanged": 1, "update": 1}
 
 
+def test_what_a_lost_store_found_again_can_be_withdrawn(server: Shelf, tmp_path: Path) -> None:
+    plan_and_write(server, tmp_path / "old", [unit("a"), unit("b")])
+    plan_and_write(server, tmp_path / "new", [unit("a"), unit("b")])
+    plan, _, _ = plan_and_write(server, tmp_path / "new", [unit("a")])
+    assert plan.counts() == {"unchanged": 1, "retract": 1}
+    assert server.kept["Observation/srs-b"]["status"] == "entered-in-error"
+
+
 def test_a_dry_look_sends_only_gets(server: Shelf, tmp_path: Path) -> None:
     plan_of(server, tmp_path, [unit("a"), unit("b")])
     assert server.requests
