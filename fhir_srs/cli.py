@@ -17,6 +17,7 @@ from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra,
 
 if TYPE_CHECKING:
     from fhir_srs.engine import MappedFiles
+    from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped, ResourceCounts
 
 app = typer.Typer(
@@ -116,10 +117,9 @@ def sync(
     from fhir_srs.model import to_json
     from fhir_srs.progress import shown, silent
     from fhir_srs.report.run import run_row, run_text
-    from fhir_srs.report.save import save
     from fhir_srs.schedule import every_so_often, interval_of, once
     from fhir_srs.sync.logs import log_json as log_to
-    from fhir_srs.sync.metrics import metrics_text
+    from fhir_srs.sync.metrics import write_metrics
 
     overwrite = on_conflict is OnConflict.OVERWRITE
     asked = dry_run or full or retract or recreate or overwrite
@@ -149,7 +149,7 @@ def sync(
         for summary in runs:
             _say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
             if metrics:
-                save(metrics, [metrics_text(summary).encode()])
+                write_metrics(metrics, summary)
             if summary.exit_code and (not again or summary.exit_code in {130, 143}):
                 raise typer.Exit(summary.exit_code)
 
@@ -282,7 +282,7 @@ def map_(
     ] = Engine.LOCAL,
 ) -> None:
     """Map files to lesions: no server, no store. What does not fit into memory goes through TMPDIR."""
-    from fhir_srs.report.attrition import tally_lines
+    from fhir_srs.report.attrition import attrition_lines
 
     with _mapped_by(engine, sources, profile, jobs) as found:
         _need_readable(found.tally.counts)
@@ -291,7 +291,7 @@ def map_(
             _write_bytes(events, found.events())
         if issues:
             _write_bytes(issues, found.issues())
-    _note_lines(tally_lines(found.tally))
+    _note_lines(attrition_lines(found.tally))
 
 
 @app.command()
@@ -311,17 +311,17 @@ def endpoints(
 
     last_day = _day(cutoff)
     studies = [load_study(name) for name in study]
-    mapped = _mapped(sources, profile)
+    mapped, tally = _mapped(sources, profile)
     tables = {
         (one.name, one.version): estimate(derive(mapped, study=one, data_cutoff=last_day)) for one in studies
     }
     printers: dict[Format, Callable[[], str]] = {
         Format.TABLE: lambda: estimates_text(tables),
-        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, counts=mapped_counts(mapped)).decode(),
+        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, counts=mapped_counts(tally)).decode(),
         Format.CSV: lambda: estimates_csv(tables),
     }
     _say(printers[format_]())
-    _note_lines(attrition_lines(mapped))
+    _note_lines(attrition_lines(tally))
 
 
 @app.command()
@@ -415,21 +415,17 @@ def _mapped_by(engine: Engine, sources: Sequence[Path], profile: str, jobs: int)
             yield found
 
 
-def _mapped(sources: Sequence[Path], profile_name: str) -> "Mapped":
-    """Map *sources* with a progress display; DataError (65) if not one resource could be read."""
-    from fhir_srs import load_profile, map_resources
-    from fhir_srs.files import Place, read_sources
-    from fhir_srs.progress import counted, shown
+def _mapped(sources: Sequence[Path], profile_name: str) -> "tuple[Mapped, Tally]":
+    """What endpoints need, with a progress display; DataError (65) if not one resource could be read."""
+    from fhir_srs import load_profile
+    from fhir_srs.engine import map_study
+    from fhir_srs.progress import shown
 
-    profile, place = load_profile(profile_name), Place()
+    profile = load_profile(profile_name)
     with shown(sys.stderr) as report:
-        mapped = map_resources(
-            counted(read_sources(sources, _note, place), "resources read", report),
-            profile=profile,
-            unread=lambda path: _note(place.unread(path)),
-        )
-    _need_readable(mapped.counts)
-    return mapped
+        mapped, tally = map_study(sources, profile, notice=_note, report=report)
+    _need_readable(tally.counts)
+    return mapped, tally
 
 
 def _need_readable(counts: "ResourceCounts") -> None:

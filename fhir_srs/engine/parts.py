@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from fhir_srs.engine.runs import SortedIssue, merged_issues, merged_persons, person, write_runs
+from fhir_srs.engine.runs import SortedIssue, merged_issues, merged_persons, write_runs
 from fhir_srs.engine.spill import Family, Spill, Writer
 from fhir_srs.engine.worker import KeptIssue, Worker
 from fhir_srs.mapping.assembly import issue_order
@@ -116,7 +116,7 @@ def _map(worker: Worker, spill: Spill, part: int, of: Part) -> Done:
         found = worker.map(*bodies.popitem())
         _count(found, tally)
         issues += ((issue_order(one), to_json(one)) for one in found.issues)
-        persons.append(person(found))
+        persons.append(worker.job.store(found))
     write_runs(spill, part, sorted(persons, key=lambda one: one.order), sorted(issues))
     return Done(tally, held)
 

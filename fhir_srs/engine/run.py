@@ -9,15 +9,26 @@ from typing import NamedTuple, TypeVar
 
 from fhir_srs.engine.parts import map_part
 from fhir_srs.engine.people import list_holders, save_merged, settle_subjects
-from fhir_srs.engine.runs import collisions, event_lines, lesion_lines, merged_issues, merged_persons
+from fhir_srs.engine.runs import (
+    Person,
+    collisions,
+    event_lines,
+    lesion_lines,
+    merged_issues,
+    merged_persons,
+    person_lines,
+    person_values,
+    treated,
+)
 from fhir_srs.engine.sorting import Sorted, Sorter
 from fhir_srs.engine.spill import Spill, spill_folder
 from fhir_srs.engine.versions import settle_versions
 from fhir_srs.engine.worker import Job, Worker
 from fhir_srs.engine.workers import Alone, Crew, Workers
 from fhir_srs.files import Notice, Piece, Place, pieces, read_sources, unpacked_size
-from fhir_srs.mapping.assembly import issue_order
+from fhir_srs.mapping.assembly import issue_order, lesions_of, namesakes
 from fhir_srs.mapping.cohort import map_resources
+from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.tally import Tally, tally
 from fhir_srs.model import Mapped, event_row, lesion_row, to_json
@@ -76,16 +87,65 @@ def mapped_files(
     Neither order nor packing of the input, nor *jobs* and *limits*, change a byte. *notice* is told, with
     file and offset, what could not be read. LocalIOError for a source that cannot be read or a full disk.
     """
+    if _is_small(sources, jobs, limits):
+        return nullcontext(_of_values(_through_memory(sources, profile, notice, report)))
+    return _files(_Order(sources, profile, jobs, notice, report, limits))
+
+
+def map_study(
+    sources: Sequence[Path],
+    profile: Profile,
+    *,
+    notice: Notice,
+    report: Report,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+) -> tuple[Mapped, Tally]:
+    """
+    What endpoints need of *sources*, and the counts of all: lesions, those who have one, and their events.
+
+    Studies stay small after mapping, so that this much is held in memory; no Issue is, if there are many
+    resources. Otherwise as `mapped_files`, in one process.
+    """
+    if _is_small(sources, 1, limits):
+        mapped = _through_memory(sources, profile, notice, report)
+        return mapped, tally(mapped)
+    with _spilled(_Order(sources, profile, 1, notice, report, limits), person_values) as (job, total, _):
+        maps = list(treated(merged_persons(job.spill), profile))
+        total.add_issues(collisions(merged_persons(job.spill), profile))
+    groups = namesakes(maps)
+    mapped = Mapped(
+        lesions=[lesion for group in groups for lesion in lesions_of(group)],
+        patients=[one.patient for one in maps],
+        events=[event for one in maps for event in one.events],
+        issues=[],
+        counts=total.counts,
+    )
+    return mapped, total
+
+
+class _Order(NamedTuple):
+    """What is asked for: see `mapped_files`."""
+
+    sources: Sequence[Path]
+    profile: Profile
+    jobs: int
+    notice: Notice
+    report: Report
+    limits: Limits
+
+
+def _is_small(sources: Sequence[Path], jobs: int, limits: Limits) -> bool:
     size = unpacked_size(sources)
-    if jobs == 1 and (size is None or size < limits.in_memory):
-        place = Place()
-        found = map_resources(
-            counted(read_sources(sources, notice, place), "resources read", report),
-            profile=profile,
-            unread=lambda path: notice(place.unread(path)),
-        )
-        return nullcontext(_of_values(found))
-    return _through_spill(sources, profile, jobs, notice, report, limits)
+    return jobs == 1 and (size is None or size < limits.in_memory)
+
+
+def _through_memory(sources: Sequence[Path], profile: Profile, notice: Notice, report: Report) -> Mapped:
+    place = Place()
+    return map_resources(
+        counted(read_sources(sources, notice, place), "resources read", report),
+        profile=profile,
+        unread=lambda path: notice(place.unread(path)),
+    )
 
 
 def _of_values(mapped: Mapped) -> MappedFiles:
@@ -99,17 +159,23 @@ def _of_values(mapped: Mapped) -> MappedFiles:
 
 
 @contextmanager
-def _through_spill(
-    sources: Sequence[Path], profile: Profile, jobs: int, notice: Notice, report: Report, limits: Limits
-) -> Iterator[MappedFiles]:
-    tasks = list(pieces(sources, notice, limits.chunk))
-    size = unpacked_size(sources) or 0
+def _files(order: _Order) -> Iterator[MappedFiles]:
+    with _spilled(order, person_lines) as (job, total, held):
+        yield _of_runs(job, total, held)
+
+
+@contextmanager
+def _spilled(order: _Order, store: Callable[[PatientMap], Person]) -> Iterator[tuple[Job, Tally, int]]:
+    """All steps: the job, in whose folder the runs are while the context lasts; counts, and what was held."""
+    jobs, limits = order.jobs, order.limits
+    tasks = list(pieces(order.sources, order.notice, limits.chunk))
+    size = unpacked_size(order.sources) or 0
     with spill_folder() as folder:
-        job = Job(profile, Spill(folder, limits.partitions(size)), jobs, limits.largest)
+        job = Job(order.profile, Spill(folder, limits.partitions(size)), jobs, limits.largest, store)
         build = partial(Hand, job)
         with nullcontext(Alone(build(0))) if jobs == 1 else Workers(jobs, build) as crew:
-            total, held = _steps(job, crew, tasks, notice, report)
-        yield _of_runs(job, total, held)
+            total, held = _steps(job, crew, tasks, order.notice, order.report)
+        yield job, total, held
 
 
 class Hand:

@@ -1,11 +1,12 @@
 """What a worker process has in hand: the job, its writers, and what reads lines again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from fhir_srs.engine.index import DrugIndex, Known
+from fhir_srs.engine.runs import Person
 from fhir_srs.engine.spill import Family, Place, Spill, Writer
 from fhir_srs.mapping.assembly import issue_order
 from fhir_srs.mapping.lines import SecondLook
@@ -20,12 +21,17 @@ _PLACES = msgspec.msgpack.Decoder(list[Place])
 
 
 class Job(NamedTuple):
-    """What all workers know. *largest*: bytes of a partition above which it is mapped in parts."""
+    """
+    What all workers know.
+
+    *largest*: bytes of a partition above which it is mapped in parts. *store*: what is kept of a patient.
+    """
 
     profile: Profile
     spill: Spill
     jobs: int
     largest: int
+    store: Callable[[PatientMap], Person]
 
     @property
     def first(self) -> range:

@@ -2,17 +2,11 @@
 
 from collections.abc import Iterator
 
-from fhir_srs.mapping.tally import LACKING, Tally, tally
-from fhir_srs.model import Mapped
+from fhir_srs.mapping.tally import LACKING, Tally
 
 
-def attrition_lines(mapped: Mapped) -> Iterator[str]:
+def attrition_lines(found: Tally) -> Iterator[str]:
     """Resources by fate, issues by reason, lesions and what they lack; counts only."""
-    return tally_lines(tally(mapped))
-
-
-def tally_lines(found: Tally) -> Iterator[str]:
-    """As `attrition_lines`, of counts that were taken already."""
     counts = found.counts
     fates = f"{counts.used:,} used + {counts.ignored:,} ignored + {counts.refused:,} refused"
     yield f"resources: {counts.read:,} = {fates}"

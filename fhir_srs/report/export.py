@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from fhir_srs.model import Estimate, Issue, Mapped, ResourceCounts, to_json
+from fhir_srs.mapping.tally import Tally
+from fhir_srs.model import Estimate, Issue, ResourceCounts, to_json
 from fhir_srs.summary import RunSummary
 
 # design.md 4.4; `population` is decisions.md 14, the bounds' states 17.
@@ -58,14 +59,10 @@ def counts_row(
     return {"resources": fates, "refused": refused, "lesions": lesions, "patients": patients}
 
 
-def mapped_counts(mapped: Mapped) -> dict[str, Any]:
+def mapped_counts(found: Tally) -> dict[str, Any]:
     """The counts of what mapping returned."""
-    return counts_row(
-        mapped.counts,
-        refused=refused_reasons(mapped.issues),
-        lesions=len(mapped.lesions),
-        patients=len(mapped.patients),
-    )
+    refused = {reason: number for (used, reason), number in sorted(found.reasons.items()) if not used}
+    return counts_row(found.counts, refused=refused, lesions=found.lesions, patients=found.patients)
 
 
 def run_counts(summary: RunSummary) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from datetime import date
 from pathlib import Path
 from random import Random
 
@@ -12,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
-from fhir_srs.engine import mapped_files
+from fhir_srs.endpoints import derive, load_study
+from fhir_srs.engine import map_study, mapped_files
 from fhir_srs.engine.run import Limits
+from fhir_srs.progress import silent
 from fhir_srs.testing.cohort import random_cohort
 from tests.properties.mess import PATIENTS, UNREADABLE, messy_cohort
 from tests.unit.mapping_given import SCT, T8, T9, cgy, concept, course, dose, patient, surgical, volume
@@ -103,7 +106,7 @@ IN_MEMORY = Limits(in_memory=1 << 40)
 def digests(sources, *, jobs=1, limits=IN_MEMORY):
     """SHA-256 of lesions, events and issues as lines, and all counts."""
     with mapped_files(
-        [sources], PROFILE, jobs=jobs, notice=lambda _: None, report=lambda *_: None, limits=limits
+        [sources], PROFILE, jobs=jobs, notice=lambda _: None, report=silent, limits=limits
     ) as found:
         lines = [b"".join(one()) for one in (found.lesions, found.events, found.issues)]
         return [hashlib.sha256(one).hexdigest() for one in lines], found.tally
@@ -217,3 +220,20 @@ def test_any_mess_maps_alike_through_memory_and_through_files(tmp_path, seed):
     (tmp_path / "a.ndjson").write_bytes(b"\n".join(draw.sample(lines, len(lines))))
     limits = spilled(draw.choice([1, 3, 16, 64]), draw.choice([1000, 50_000]), draw.choice([1000, 100_000]))
     assert digests(tmp_path, limits=limits) == expected
+
+
+def test_endpoints_get_the_same_study_through_memory_and_through_files(plain):
+    studies = [
+        map_study([plain], PROFILE, notice=lambda _: None, report=silent, limits=limits)
+        for limits in (IN_MEMORY, spilled(7, largest=50_000))
+    ]
+    (memory, counts), (files, counts_of_files) = studies
+    treated = {one.patient for one in memory.patients}
+    assert (files.lesions, files.patients, counts_of_files) == (memory.lesions, memory.patients, counts)
+    assert files.events == [one for one in memory.events if one.patient in treated]
+    assert files.counts == memory.counts
+    outcomes = [
+        derive(one, study=load_study("icpre2012"), data_cutoff=date(2026, 6, 30)) for one in (memory, files)
+    ]
+    assert outcomes[0].responses
+    assert outcomes[0] == outcomes[1]

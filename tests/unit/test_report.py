@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 
 from fhir_srs.errors import LocalIOError
+from fhir_srs.mapping.tally import tally
 from fhir_srs.model import Estimate, Issue, Mapped, ResourceCounts
 from fhir_srs.report.attrition import attrition_lines
 from fhir_srs.report.export import KEYS, estimates_csv, estimates_json, mapped_counts
@@ -76,7 +77,7 @@ def test_the_table_groups_by_endpoint_and_names_the_study():
 
 def test_json_has_the_keys_of_the_contract_and_counts_that_add_up():
     page = json.loads(
-        estimates_json({STUDY: [COMPLETE]}, cutoff=date(2008, 1, 1), counts=mapped_counts(MAPPED))
+        estimates_json({STUDY: [COMPLETE]}, cutoff=date(2008, 1, 1), counts=mapped_counts(tally(MAPPED)))
     )
     assert page["study"] == "ryu2008"
     assert page["studies"] == [{"name": "ryu2008", "version": "1"}]
@@ -90,7 +91,7 @@ def test_json_has_the_keys_of_the_contract_and_counts_that_add_up():
 def test_two_studies_in_one_json_have_no_single_study():
     page = json.loads(
         estimates_json(
-            {STUDY: [], ("icpre2012", "1"): []}, cutoff=date(2008, 1, 1), counts=mapped_counts(MAPPED)
+            {STUDY: [], ("icpre2012", "1"): []}, cutoff=date(2008, 1, 1), counts=mapped_counts(tally(MAPPED))
         )
     )
     assert "study" not in page
@@ -113,7 +114,7 @@ def test_an_infinite_estimate_is_a_fault_of_ours_and_loud():
 
 
 def test_the_attrition_table_adds_up_and_names_each_reason():
-    lines = list(attrition_lines(MAPPED))
+    lines = list(attrition_lines(tally(MAPPED)))
     assert lines[0] == "resources: 3 = 1 used + 1 ignored + 1 refused"
     assert any("value-out-of-range" in line and "not used" in line for line in lines)
 
