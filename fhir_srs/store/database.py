@@ -222,7 +222,8 @@ class Store(Runs, Cohort, Outbox):
         """`Type/id` of every stored resource whose content is not what its hash says."""
         with local_errors():
             rows = self._db.execute(
-                "select type, id, sha256, cast(payload as blob) from raw where server = ? and deleted_at is null",
+                "select type, id, sha256, cast(payload as blob) from raw"
+                " where server = ? and deleted_at is null",
                 (self._server,),
             )
             return [f"{row[0]}/{row[1]}" for row in rows if hashlib.sha256(row[3]).digest() != row[2]]

@@ -1,7 +1,7 @@
 """Where a test may kill the process: each place by name, so that none goes without a test.
 
 `FHIR_SRS_FAILPOINT=name:n` kills at the n-th time that the place is passed (`spec/reliability.md` section 9).
-Without the variable passing one costs a look at a constant.
+Without the variable passing one costs a comparison.
 """
 
 import os
@@ -29,18 +29,23 @@ NAMES = (
     "adopted-before-commit",
     "run-ended",
 )
-_WANTED, _, _COUNT = os.environ.get("FHIR_SRS_FAILPOINT", "").partition(":")
-_passed = 0
+_wanted, _number, _passed = "", 1, 0
+
+
+def arm(text: str) -> None:
+    """From now on the process ends at the place, and the time, that *text* (`name:n`) names."""
+    global _wanted, _number, _passed
+    _wanted, _, number = text.partition(":")
+    _number, _passed = int(number or 1), 0
 
 
 def passing(name: str) -> None:
     """Nothing; or the end of the process, by SIGKILL, where a test asked for it."""
-    if name and name == _WANTED:
-        _kill_at(int(_COUNT or 1))
-
-
-def _kill_at(number: int) -> None:
     global _passed
-    _passed += 1
-    if _passed == number:
-        os.kill(os.getpid(), signal.SIGKILL)
+    if name and name == _wanted:
+        _passed += 1
+        if _passed == _number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+arm(os.environ.get("FHIR_SRS_FAILPOINT", ""))

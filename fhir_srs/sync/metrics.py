@@ -3,11 +3,29 @@
 https://prometheus.io/docs/instrumenting/exposition_formats/. Counts and times only; no label names a patient.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 
+from fhir_srs.errors import LocalIOError
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.taking import moment_of
+
+_READABLE = 0o644  # a collector runs under another account, and nothing here is about a patient
+
+
+def write_metrics(path: Path, summary: RunSummary) -> None:
+    """Write the metrics of *summary* to *path* in one step: a collector reads old ones or new ones."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(metrics_text(summary), encoding="utf-8")
+        beside.chmod(_READABLE)
+        beside.replace(path)
+    except OSError as error:
+        raise LocalIOError(f"the metrics file ({error.strerror})") from None
+
 
 Samples = Mapping[tuple[tuple[str, str], ...], float]
 
