@@ -43,6 +43,15 @@ def _base_url(value: object) -> str:
     return value.rstrip("/")
 
 
+def _token_url(value: object) -> str:
+    """As sent in the assertion, to the letter; https, or http on this machine."""
+    _base_url(value)
+    parts = urlsplit(str(value))
+    if parts.scheme != "https" and parts.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        raise ValueError("must begin with https://")
+    return str(value)
+
+
 def _canonical_base(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s\x00-\x1f|]+", value):
         raise ValueError("must be an absolute http(s) URL")
@@ -51,6 +60,7 @@ def _canonical_base(value: object) -> str:
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 BaseUrl = Annotated[str, BeforeValidator(_base_url)]
+TokenUrl = Annotated[str, BeforeValidator(_token_url)]
 CanonicalBase = Annotated[str, BeforeValidator(_canonical_base)]
 
 
@@ -60,19 +70,43 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-class Access(_Section):
-    """How to reach one server."""
+# Which keys each way of access needs, and which it may have.
+_ACCESS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "none": ((), ()),
+    "token": (("token_file",), ()),
+    "basic": (("user", "password_file"), ()),
+    "smart": (("client_id", "key_file"), ("key_id", "token_url")),
+}
+_CREDENTIALS = tuple(key for needed, optional in _ACCESS.values() for key in (*needed, *optional))
 
-    auth: Literal["none", "token"] = "none"
+
+class Access(_Section):
+    """How to reach one server. `smart` is SMART Backend Services: *client_id* registered with our public key.
+
+    *key_file* holds the private key (PEM, JWK or JWKS), *key_id* its name there; *token_url* is discovered
+    unless given.
+    """
+
+    auth: Literal["none", "token", "basic", "smart"] = "none"
     token_file: Path | None = None
+    user: str | None = None
+    password_file: Path | None = None
+    client_id: str | None = None
+    key_file: Path | None = None
+    key_id: str | None = None
+    token_url: TokenUrl | None = None
     allow_insecure_loopback: bool = False
     allowed_origins: tuple[BaseUrl, ...] = ()
     ca_file: Path | None = None
 
     @model_validator(mode="after")
-    def _token(self) -> "Access":
-        if (self.auth == "token") != (self.token_file is not None):
-            raise ValueError("auth = 'token' and token_file belong together")
+    def _complete(self) -> "Access":
+        needed, optional = _ACCESS[self.auth]
+        given = [key for key in _CREDENTIALS if getattr(self, key) is not None]
+        problems = [f"{key} is missing" for key in needed if key not in given]
+        problems += [f"{key} does not belong to it" for key in given if key not in (*needed, *optional)]
+        if problems:
+            raise ValueError(f"auth = '{self.auth}': {', '.join(problems)}")
         return self
 
 
@@ -154,9 +188,13 @@ class Settings(_Section):
 # Keys that name a file or folder; profile and studies only where they look like one, else a shipped name.
 _PATHS = (
     ("source", "token_file"),
+    ("source", "password_file"),
+    ("source", "key_file"),
     ("source", "ca_file"),
     ("source", "opt_out"),
     ("target", "token_file"),
+    ("target", "password_file"),
+    ("target", "key_file"),
     ("target", "ca_file"),
     ("store", "folder"),
 )

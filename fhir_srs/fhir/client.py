@@ -20,12 +20,14 @@ import tenacity
 
 from fhir_srs.errors import ConfigurationError, ProtocolViolation, SecurityViolation, TransportTransient
 from fhir_srs.fhir.answers import Answer, Unreadable
+from fhir_srs.fhir.auth import Credentials
 from fhir_srs.fhir.sansio import Origin, Request, guarded, is_loopback, origin
 from fhir_srs.fhir.transport import Deadline, DeadlineTransport
 
 T = TypeVar("T")
 
 _LOG = logging.getLogger("fhir_srs.fhir")
+_UNAUTHORIZED = 401
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _NETWORK = (
     httpx.HTTPError,
@@ -57,10 +59,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server is and what may be sent to it. *token* is a secret: its repr is never shown."""
+    """Where the server is and what may be sent to it. *credentials* are secret: no repr shows them."""
 
     base: str
-    token: str | None = None
+    credentials: Credentials | None = None
     allowed: frozenset[Origin] = frozenset()
     allow_insecure_loopback: bool = False
     ca_file: str | None = None
@@ -91,6 +93,7 @@ class FhirClient:
         self.allowed = server.allowed
         self.limits = limits or Limits()
         self.requests = 0
+        self._credentials = server.credentials
         self._sleep, self._clock, self._random = sleep, clock, random
         self._waited = 0.0
         self._deadline = Deadline(clock)
@@ -98,8 +101,6 @@ class FhirClient:
 
     def _open(self, server: Server) -> httpx.Client:
         headers = {"User-Agent": "fhir-srs", "Accept-Encoding": "gzip"}
-        if server.token is not None:
-            headers["Authorization"] = f"Bearer {server.token}"
         transport = DeadlineTransport(
             self._deadline, verify=_tls(server.ca_file), connections=self.limits.connections
         )
@@ -182,13 +183,22 @@ class FhirClient:
         return f"{self.base}/{address}" if address else self.base
 
     def _exchange(self, request: Request, url: str) -> Answer:
+        """The answer to *request*, with credentials; they are renewed once if they are refused (A10)."""
+        if self._credentials is None:
+            return self._send(request, url)
+        header = self._credentials.authorization(self._send)
+        answer = self._send(request, url, header)
+        if answer.status == _UNAUTHORIZED and self._credentials.renew(header):
+            answer = self._send(request, url, self._credentials.authorization(self._send))
+        return answer
+
+    def _send(self, request: Request, url: str, authorization: str | None = None) -> Answer:
         self.requests += 1
+        headers = [*request.headers, *([("Authorization", authorization)] if authorization else [])]
         started = self._clock()
         self._deadline.start(self.limits.total)
         try:
-            with self._http.stream(
-                request.method, url, headers=list(request.headers), content=request.body
-            ) as response:
+            with self._http.stream(request.method, url, headers=headers, content=request.body) as response:
                 return Answer(
                     status=response.status_code,
                     headers=dict(response.headers),
@@ -247,7 +257,7 @@ def _check_scheme(server: Server) -> None:
         return
     if server.allow_insecure_loopback and is_loopback(server.base):
         return
-    if server.token is None and origin(server.base) in server.allowed:
+    if server.credentials is None and origin(server.base) in server.allowed:
         return
     raise ConfigurationError("base_url", ["http is for loopback with allow_insecure_loopback, else https"])
 

@@ -15,8 +15,7 @@ from fhir_srs.sync.abilities import searchable, with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles, our_definitions
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.pull import PATIENT_TYPES, REQUIRED
-from fhir_srs.sync.run import WRITTEN_TYPES
-from fhir_srs.sync.session import connected, local_store
+from fhir_srs.sync.session import WRITTEN_TYPES, connected, local_store
 
 _SKEW = 600.0  # seconds: more is an error (F26), more than a minute a warning (section 8, Metrics)
 Level = Literal["ok", "warning", "error"]

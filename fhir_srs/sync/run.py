@@ -36,14 +36,13 @@ from fhir_srs.sync.opt_out import read_list
 from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look
 from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.pull import Care, Pull, Pulled
-from fhir_srs.sync.session import Session, connected, copied, local_store
+from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, local_store
 from fhir_srs.sync.telling import State, confirmed_in, planned, summarised, written
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
 from fhir_srs.sync.write import Item, Writer
 
 _LOG = logging.getLogger("fhir_srs.sync")
-WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
 
 
 def _never() -> bool:

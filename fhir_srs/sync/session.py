@@ -1,7 +1,7 @@
 """What every command against a server needs: the locked state folder, its store, and the clients."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,16 @@ from pathlib import Path
 from fhir_srs.config import Access, Settings
 from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import origin
-from fhir_srs.fhir.token import load_token
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
+from fhir_srs.sync.access import credentials
 from fhir_srs.sync.machine import Machine
+from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES
+
+# What a run writes; read too, since it compares before it writes.
+WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
+# Opt-outs and the target's knowledge of our profiles: asked where the server has them.
+_WISHES = (CONSENT, "StructureDefinition")
+_READ_TYPES = frozenset({"Patient", *PATIENT_TYPES, "Medication"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +56,29 @@ def connected(settings: Settings, machine: Machine, folder: Path, store: Store) 
     """Give a session over *store*; nothing is asked of a server yet."""
     with ExitStack() as stack:
         base = settings.source.base_url
-        source = target = stack.enter_context(_client(settings.source, base, settings, machine))
-        if settings.target.base_url:
+        apart = settings.target.base_url
+        written = WRITTEN_TYPES if settings.sync.write else frozenset()
+        compared = frozenset() if apart else WRITTEN_TYPES
+        source = target = stack.enter_context(
+            _client(
+                settings.source,
+                base,
+                settings,
+                machine,
+                reads=_READ_TYPES | compared,
+                writes=frozenset() if apart else written,
+            )
+        )
+        if apart:
             target = stack.enter_context(
-                _client(settings.target, settings.target.base_url, settings, machine)
+                _client(
+                    settings.target,
+                    apart,
+                    settings,
+                    machine,
+                    reads=WRITTEN_TYPES | {"Patient"},
+                    writes=written,
+                )
             )
         yield Session(folder, store, source, target)
 
@@ -78,10 +104,18 @@ def fresh(store: Store, folder: Path) -> Iterator[Store]:
             yield empty
 
 
-def _client(access: Access, base: str, settings: Settings, machine: Machine) -> FhirClient:
+def _client(
+    access: Access,
+    base: str,
+    settings: Settings,
+    machine: Machine,
+    *,
+    reads: Collection[str],
+    writes: Collection[str],
+) -> FhirClient:
     server = Server(
         base=base,
-        token=load_token(access.token_file) if access.token_file else None,
+        credentials=credentials(access, base, machine, reads=reads, wishes=_WISHES, writes=writes),
         allowed=frozenset(map(origin, access.allowed_origins)),
         allow_insecure_loopback=access.allow_insecure_loopback,
         ca_file=str(access.ca_file) if access.ca_file else None,

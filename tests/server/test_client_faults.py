@@ -23,6 +23,7 @@ from fhir_srs.errors import (
     TransportTransient,
 )
 from fhir_srs.fhir.answers import PageExpired, Unreadable, decipher_copy, decipher_page
+from fhir_srs.fhir.auth import Bearer
 from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import Request, Search, bundle_request, next_request, read_request, search_request
 from tests.server.rawserver import RawServer, Script, dripping, http, raw_server, unended
@@ -42,7 +43,7 @@ class Waits:
 
 @contextmanager
 def client(server: RawServer, waits: Waits | None = None, **limits: Any) -> Iterator[FhirClient]:
-    reached = Server(base=server.base, token=TOKEN, allow_insecure_loopback=True)
+    reached = Server(base=server.base, credentials=Bearer(TOKEN), allow_insecure_loopback=True)
     with FhirClient(
         reached,
         sleep=waits or Waits(),
@@ -327,7 +328,11 @@ def test_F27_tls_that_does_not_verify_is_never_repeated() -> None:
     [
         Server(base="http://fhir.example/fhir"),
         Server(base="http://127.0.0.1/fhir"),
-        Server(base="http://hapi:8080/fhir", token=TOKEN, allowed=frozenset({("http", "hapi", 8080)})),
+        Server(
+            base="http://hapi:8080/fhir",
+            credentials=Bearer(TOKEN),
+            allowed=frozenset({("http", "hapi", 8080)}),
+        ),
     ],
 )
 def test_A8_plain_http_needs_loopback_or_a_listed_origin_without_credentials(server: Server) -> None:

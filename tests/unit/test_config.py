@@ -108,9 +108,18 @@ def test_a_file_that_is_not_there_is_an_error_of_this_machine(tmp_path: Path) ->
 
 
 def test_a_token_needs_its_file_and_a_file_its_token(tmp_path: Path) -> None:
-    for lines in ('auth = "token"', 'token_file = "t"'):
+    for lines, said in (
+        ('auth = "token"', "auth = 'token': token_file is missing"),
+        ('token_file = "t"', "auth = 'none': token_file does not belong to it"),
+        ('auth = "basic"\nuser = "x"', "auth = 'basic': password_file is missing"),
+        ('auth = "smart"', "auth = 'smart': client_id is missing, key_file is missing"),
+        (
+            'auth = "smart"\nclient_id = "x"\nkey_file = "k"\ntoken_url = "http://x/t"',
+            "must begin with https://",
+        ),
+    ):
         (problem,) = problems(tmp_path, f'[source]\nbase_url = "https://x/fhir"\n{lines}')
-        assert "belong together" in problem
+        assert said in problem
 
 
 @pytest.mark.parametrize(
