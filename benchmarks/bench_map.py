@@ -57,14 +57,15 @@ def map_files(folder: Path) -> Mapped:
 
 
 def map_through_spill(folder: Path, jobs: int) -> dict[str, Any]:
-    """What `found` says, of the lines that `fhir-srs map` writes; all are read, only lesions are kept."""
+    """What `found` says, of the lines that `fhir-srs map` writes: all are read, none is kept."""
     profile, limits = load_profile("mcode"), Limits(in_memory=0)
     with mapped_files(
         files(folder), profile, jobs=jobs, notice=print, report=silent, limits=limits
     ) as found_files:
-        lesions = [json.loads(one) for block in found_files.lesions() for one in block.splitlines()]
+        lesions = (json.loads(one) for block in found_files.lesions() for one in block.splitlines())
+        summed = _summary(lesions)
         size = sum(len(one) for lines in (found_files.events(), found_files.issues()) for one in lines)
-        return {"lines": found_files.tally.counts.read, **_summary(lesions), "bytes": size}
+        return {"lines": found_files.tally.counts.read, **summed, "bytes": size}
 
 
 def found(mapped: Mapped) -> dict[str, Any]:
