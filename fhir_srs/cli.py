@@ -45,6 +45,14 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
+class LineKind(StrEnum):
+    """Whose JSON Schema."""
+
+    LESION = "lesion"
+    EVENT = "event"
+    ISSUE = "issue"
+
+
 class CohortName(StrEnum):
     """Which synthetic cohort."""
 
@@ -322,6 +330,17 @@ def endpoints(
     }
     _say(printers[format_]())
     _note_lines(attrition_lines(tally))
+
+
+@app.command()
+def schema(
+    line: Annotated[LineKind, typer.Argument(help="of which file: lesions, events or issues")],
+) -> None:
+    """Print the JSON Schema of the lines that `map` writes."""
+    from fhir_srs.model import to_json
+    from fhir_srs.report.schema import line_schema
+
+    _say(to_json(line_schema(line.value)).decode())
 
 
 @app.command()
