@@ -323,7 +323,7 @@ def test_a_later_sync_asks_only_for_what_changed(settled: Settled) -> None:
     assert all(not found.new and not found.changed for found in summary.pulled.values())
 
 
-def test_i2_the_increments_end_where_a_full_load_starts(
+def test_I2_the_increments_end_where_a_full_load_starts(
     server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()

@@ -1,5 +1,7 @@
 """The store keeps what was pulled, moves its watermarks only forward, and is nobody else's to read."""
 
+# ruff: noqa: N802  (the ids of reliability.md are written in capitals)
+
 import os
 import sqlite3
 import stat
@@ -55,7 +57,7 @@ def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None
             pass
 
 
-def test_i15_the_second_run_is_busy_and_a_finished_one_leaves_no_lock(folder: Path) -> None:
+def test_I15_the_second_run_is_busy_and_a_finished_one_leaves_no_lock(folder: Path) -> None:
     with state_folder(folder):
         with pytest.raises(Busy) as raised, state_folder(folder):
             pass
@@ -64,7 +66,7 @@ def test_i15_the_second_run_is_busy_and_a_finished_one_leaves_no_lock(folder: Pa
         pass
 
 
-def test_i5_a_watermark_only_moves_forward(folder: Path) -> None:
+def test_I5_a_watermark_only_moves_forward(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         store.advance(LATE, types=["Patient"], lag=300, mode="m")
         store.advance(EARLY, types=["Patient"], lag=300, mode="m")
@@ -77,7 +79,7 @@ def test_i5_a_watermark_only_moves_forward(folder: Path) -> None:
     database.close()
 
 
-def test_i6_an_older_copy_never_replaces_a_newer_one(folder: Path) -> None:
+def test_I6_an_older_copy_never_replaces_a_newer_one(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         begun(store)
         changes = [
@@ -96,13 +98,34 @@ def test_i6_an_older_copy_never_replaces_a_newer_one(folder: Path) -> None:
         assert list(store.payloads()) == [b'{"v":10}']
 
 
-def test_i6_after_an_expunge_the_later_stamp_wins_over_the_higher_version(folder: Path) -> None:
+def test_I6_after_an_expunge_the_later_stamp_wins_over_the_higher_version(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         begun(store)
         store.ingest("r1", 0, "Observation", rows=[row("7", payload=b'{"v":7}')])
         assert store.ingest("r1", 1, "Observation", rows=[row("1", at=LATE, payload=b'{"v":1}')]) == [
             "changed"
         ]
+
+
+def test_I6_what_was_deleted_stays_so_until_a_later_copy_comes(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 1, "Observation", rows=[row("2", payload=b"2")])
+        store.bury({("Observation", "a"): "3"}, LATE)
+        assert store.present("Observation") == frozenset()
+        assert store.ingest("r1", 2, "Observation", rows=[row("2", payload=b"2")]) == ["older"]
+        assert list(store.payloads()) == []
+        assert store.ingest("r1", 3, "Observation", rows=[row("4", at=LATE, payload=b"2")]) == ["new"]
+        assert list(store.payloads()) == [b"2"]
+
+
+def test_I6_what_had_only_vanished_may_come_back_as_it_was(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 1, "Observation", rows=[row("2", payload=b"2")])
+        store.bury({("Observation", "a"): None}, LATE)
+        assert store.ingest("r1", 2, "Observation", rows=[row("2", payload=b"2")]) == ["new"]
+        assert list(store.payloads()) == [b"2"]
 
 
 def test_a_page_is_stored_whole_or_not_at_all(folder: Path) -> None:
@@ -116,7 +139,7 @@ def test_a_page_is_stored_whole_or_not_at_all(folder: Path) -> None:
         assert store.cohort() == {}
 
 
-def test_i13_a_refused_resource_is_counted_until_it_can_be_read(folder: Path) -> None:
+def test_I13_a_refused_resource_is_counted_until_it_can_be_read(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         begun(store)
         bad = Refused(type="Observation", id="a", version="1", reason="resource-unreadable", path="code")
@@ -127,7 +150,7 @@ def test_i13_a_refused_resource_is_counted_until_it_can_be_read(folder: Path) ->
         assert store.refusals() == {}
 
 
-def test_i22_a_store_of_a_newer_version_is_refused_and_left_alone(folder: Path) -> None:
+def test_I22_a_store_of_a_newer_version_is_refused_and_left_alone(folder: Path) -> None:
     with open_store(folder, BASE):
         pass
     with sqlite3.connect(folder / "store.sqlite") as database:
@@ -138,7 +161,7 @@ def test_i22_a_store_of_a_newer_version_is_refused_and_left_alone(folder: Path) 
     assert raised.value.exit_code == 78
 
 
-def test_i22_a_file_that_is_no_store_is_an_error_of_ours_and_is_not_replaced(folder: Path) -> None:
+def test_I22_a_file_that_is_no_store_is_an_error_of_ours_and_is_not_replaced(folder: Path) -> None:
     (folder / "store.sqlite").write_bytes(b"not a database" * 100)
     (folder / "store.sqlite").chmod(0o600)
     with pytest.raises(LocalIOError), open_store(folder, BASE):
