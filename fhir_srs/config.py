@@ -111,10 +111,15 @@ class Access(_Section):
 
 
 class Source(Access):
-    """The server that is read. *opt_out* lists patients who are left out: `Patient/<id>`, `system|value`."""
+    """
+    The server that is read. *opt_out* lists patients who are left out: `Patient/<id>`, `system|value`.
+
+    With *consent* opt-outs in Consent resources are heeded; without, none is asked for.
+    """
 
     base_url: BaseUrl
     opt_out: Path | None = None
+    consent: bool = True
 
 
 class Target(Access):

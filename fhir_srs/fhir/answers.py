@@ -140,7 +140,10 @@ def _refusal(answer: Answer, route: str) -> ServerError:
     status, message = answer.status, f"{route}: status {answer.status}{_why(answer)}"
     if status in _TRANSIENT:
         wait = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
-        return TransportTransient(message, status=status, retry_after=wait.seconds if wait else None)
+        clamped = ", retry-after-clamped" if wait and wait.clamped else ""
+        return TransportTransient(
+            message + clamped, status=status, retry_after=wait.seconds if wait else None
+        )
     if status in {401, 403}:
         return AccessRefused(message, status=status)
     if status in {409, 412}:

@@ -48,7 +48,7 @@ class Pull(Loading, Comparing):
         missing = sorted(REQUIRED - offered)
         if missing:
             raise ProtocolViolation(f"the server cannot search {', '.join(missing)}")
-        named = ("Patient", *PATIENT_TYPES, "Medication", CONSENT)
+        named = ("Patient", *PATIENT_TYPES, "Medication", *((CONSENT,) if self._care.consent else ()))
         self._types = tuple(name for name in named if name in offered)
         self._histories = with_interaction(statement, "history-type")
         if not {*self._types} - {CONSENT} <= self._histories:

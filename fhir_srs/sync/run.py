@@ -15,7 +15,7 @@ from typing import Any, TypedDict, Unpack
 
 from fhir_srs.config import Settings
 from fhir_srs.endpoints import derive
-from fhir_srs.errors import DataError, FhirSrsError, ProtocolViolation
+from fhir_srs.errors import DataError, FhirSrsError, ProtocolViolation, ServerRefused
 from fhir_srs.estimates import estimate
 from fhir_srs.fhir.answers import Unreadable, decipher_capabilities
 from fhir_srs.fhir.sansio import capabilities
@@ -206,6 +206,7 @@ class _Run:
             census=sync.census,
             counted=self.options.census,
             opt_out=self.opt_out,
+            consent=self.settings.source.consent,
             reads_only=self.state.dry_run,
         )
 
@@ -254,7 +255,11 @@ class _Run:
         if "StructureDefinition" not in with_interaction(self.state.target_statement, "read"):
             return frozenset()
         base = self.settings.target.canonical_base
-        return known_profiles(target, base, reads_only=self.state.dry_run)
+        try:
+            return known_profiles(target, base, reads_only=self.state.dry_run)
+        except ServerRefused:
+            # Results are complete without; a scope for definitions is not everywhere to be had.
+            return frozenset()
 
     def _wanted(self, mapped: Mapped, target: ResultTarget, cutoff: date) -> list[Unit]:
         """Every result that the target should hold; the tables are kept for the summary."""

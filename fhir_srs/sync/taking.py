@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from fhir_srs.errors import ProtocolViolation
+from fhir_srs.errors import AccessRefused, ProtocolViolation
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.client import FhirClient
 from fhir_srs.fhir.sansio import Search, instant
@@ -50,13 +50,15 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
     What a pull is careful about, beside completeness.
 
     *brake* bounds what may be gone; *census* is how often all ids are compared, *counted* asks for it now.
-    *opt_out* are entries of the list file. With *reads_only* nothing but GET and searches is sent.
+    *opt_out* are entries of the list file; without *consent* no Consent is asked for. With *reads_only*
+    nothing but GET and searches is sent.
     """
 
     brake: Brake = Brake()
     census: timedelta = _WEEK
     counted: bool = False
     opt_out: frozenset[str] = frozenset()
+    consent: bool = True
     reads_only: bool = False
 
 
@@ -122,8 +124,14 @@ class Taking:
             self._out |= news
 
     def _opted_out(self, search: Search) -> set[str]:
+        """Who opted out, by the Consents that *search* finds; without access to them nobody is let in."""
         today = min(self._moments).date().isoformat() if self._moments else ""
-        bodies = (body for page in self._walker.proven(search) for body in page.resources)
+        try:
+            bodies = [body for page in self._walker.proven(search) for body in page.resources]
+        except AccessRefused as error:
+            raise AccessRefused(
+                f"{error}; [source] consent = false goes without", status=error.status
+            ) from None
         return set(opted_out(bodies, base=self._client.base, today=today))
 
     def _group_search(self, name: str, patients: tuple[str, ...]) -> Search:

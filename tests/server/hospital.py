@@ -34,6 +34,7 @@ class Hospital:
     overlapping: bool = False  # pages repeat the last row of the page before (H6)
     histories: bool = True  # there is a history of each type (H10)
     deleted: list[str] = field(default_factory=list)  # `Type/id`, as the history tells it
+    denied: frozenset[str] = frozenset()  # types that answer 403
     bare_deletes: bool = False  # DELETE entries name no version
     queries: list[str] = field(default_factory=list)
 
@@ -47,6 +48,8 @@ class Hospital:
         kind = parts.path.removeprefix("/fhir/").split("/")[0]
         if kind == "metadata":
             return 200, _capabilities(sorted({one["resourceType"] for one in self.resources}), self.histories)
+        if kind in self.denied:
+            return 403, {"resourceType": "OperationOutcome"}
         if method == "POST" and not kind:
             return 200, self._batch(json.loads(body))
         names = parts.path.removeprefix("/fhir/").split("/")

@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from fhir_srs.errors import FhirSrsError, ProtocolViolation, SecurityViolation
+from fhir_srs.errors import AccessRefused, FhirSrsError, ProtocolViolation, SecurityViolation
 from fhir_srs.fhir.client import FhirClient, Server
 from fhir_srs.progress import silent
 from fhir_srs.store import Store, open_store, secure_folder
 from fhir_srs.sync.intake import Intake
-from fhir_srs.sync.pull import Pull
+from fhir_srs.sync.pull import Care, Pull
 from fhir_srs.sync.walk import Incomplete
 from tests.server.hospital import Hospital, Json, hospital, stamped
 from tests.server.patients import SCT, course, pain, person, story, surgery_coded
 
 INTAKE_CODES = frozenset({(SCT, "1217123003"), (SCT, "447704003")})
+CARE = Care()
 WATERMARK = "2026-01-05T11:55:00.000Z"  # the earlier of Date and Bundle.meta.lastUpdated, less 300 s
 
 
@@ -44,7 +45,9 @@ def opened(ehr: Hospital, folder: Path) -> Iterator[tuple[Store, FhirClient]]:
         yield store, client
 
 
-def pull(ehr: Hospital, folder: Path, *, run: str = "1", count: int = 100, full: bool = False) -> Any:
+def pull(
+    ehr: Hospital, folder: Path, *, run: str = "1", count: int = 100, full: bool = False, care: Care = CARE
+) -> Any:
     """One pull; what is in the store after it."""
     with opened(ehr, folder) as (store, client):
         intake = Intake(base=ehr.base, codes=INTAKE_CODES, echoes=frozenset({"urn:ours"}))
@@ -59,6 +62,7 @@ def pull(ehr: Hospital, folder: Path, *, run: str = "1", count: int = 100, full:
             report=silent,
             stop=lambda: False,
             now="2026-01-05T12:00:00Z",
+            care=care,
         )
         one.capabilities()
         store.begin_run(run, started="2026-01-05T12:00:00Z", capabilities="{}")
@@ -349,3 +353,18 @@ def test_a_generic_code_counts_only_with_a_delivered_dose(ehr: Hospital, tmp_pat
     found = names(tmp_path)
     assert "Patient/dosed" in found
     assert not [one for one in found if "stranger" in one]
+
+
+def test_without_access_to_consents_nobody_is_let_in_unless_the_settings_say_so(
+    ehr: Hospital, tmp_path: Path
+) -> None:
+    ehr.resources.append(
+        stamped({"resourceType": "Consent", "id": "c", "patient": {"reference": "Patient/z"}})
+    )
+    ehr.denied = frozenset({"Consent"})
+    with pytest.raises(AccessRefused, match="consent = false") as raised:
+        pull(ehr, tmp_path)
+    assert raised.value.exit_code == 77
+    assert "Patient/a" not in names(tmp_path)
+    pull(ehr, tmp_path, run="2", care=Care(consent=False))
+    assert names(tmp_path) == WHOLE

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,9 @@ import httpx
 import pytest
 
 from fhir_srs.config import load_settings
+from fhir_srs.fhir.answers import decipher_capabilities
+from fhir_srs.fhir.client import FhirClient, Server
+from fhir_srs.fhir.sansio import capabilities
 from fhir_srs.model import to_json
 from fhir_srs.report.run import run_row, run_text
 from fhir_srs.store import open_store, state_folder
@@ -25,6 +29,7 @@ from fhir_srs.sync.rebuild import rebuild
 from fhir_srs.testing.server import running_server
 from tests.server.hospital import hospital, stamped
 from tests.server.patients import pain, person, story, surgery_coded
+from tests.server.rawserver import http, raw_server
 from tests.server.test_pull import WHOLE, cursors, names, pull
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_crash import Site
@@ -162,6 +167,23 @@ def test_I17_no_name_and_no_number_of_a_patient_is_said_or_logged(
     for canary in ("Canary-Marker", "mrn-a"):
         assert canary not in said
     assert b"Canary-Marker" not in stored
+
+
+def test_F2_a_wait_that_is_cut_short_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    waits: list[float] = []
+    answers = [http(503, b"", "Retry-After: 86400"), http(200, b'{"resourceType":"CapabilityStatement"}')]
+    with (
+        raw_server(*answers) as server,
+        FhirClient(
+            Server(base=server.base, allow_insecure_loopback=True),
+            sleep=waits.append,
+            clock=time.monotonic,
+            random=lambda: 0.0,
+        ) as client,
+    ):
+        client.ask(capabilities(), decipher_capabilities)
+    assert waits == [600.0]
+    assert "retry-after-clamped" in caplog.text
 
 
 @pytest.mark.parametrize("years", [-10, 10])
