@@ -163,6 +163,41 @@ def sync(
 
 
 @app.command()
+def serve(
+    config: Settings,
+    every: Annotated[str, typer.Option(metavar="15m", help="how often; else [sync] every")] = "",
+    port: Annotated[int, typer.Option(help="port on 127.0.0.1 of /livez and /readyz")] = 8090,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="write metrics for a textfile collector after each run"),
+    ] = None,
+) -> None:
+    """Sync every so often until stopped, logs as JSON lines, health on the loopback interface."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.model import to_json
+    from fhir_srs.report.run import run_row
+    from fhir_srs.schedule import every_so_often, interval_of, seconds_of
+    from fhir_srs.sync.health import Health, answering
+    from fhir_srs.sync.logs import log_json
+    from fhir_srs.sync.metrics import write_metrics
+
+    settings = load_settings(config)
+    again = interval_of(settings, every)
+    if not again:
+        raise UsageError("serve needs --every or [sync] every")
+    log_json(sys.stderr)
+    health = Health(seconds_of(again))
+    with answering(health, port):
+        for summary in every_so_often(settings, again, beat=health.beat):
+            health.ran(summary)
+            _say(to_json(run_row(summary)).decode())
+            if metrics:
+                write_metrics(metrics, summary)
+            if summary.exit_code in {130, 143}:
+                raise typer.Exit(summary.exit_code)
+
+
+@app.command()
 def conformance(config: Settings) -> None:
     """Put our CodeSystems, ValueSets and FHIR profiles on the target, where they differ."""
     from fhir_srs.config import load_settings

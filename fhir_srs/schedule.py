@@ -28,6 +28,10 @@ _JITTER = 0.1
 _LONGEST_WAIT = 30.0  # seconds: how late the run after a sleep may begin
 
 
+def _nothing() -> None:
+    return None
+
+
 def since_boot() -> float:
     """Seconds since the machine started, its sleep included where the system tells (Linux)."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
@@ -84,20 +88,23 @@ def every_so_often(
     report: Report = silent,
     clock: Callable[[], float] = since_boot,
     uniform: Callable[[], float] = random.random,
+    beat: Callable[[], None] = _nothing,
 ) -> Iterator[RunSummary]:
     """
     The summary of each run, until a signal ends it; *every* is a duration such as `15m`.
 
     Runs start *every* apart by *clock*, which goes on while the machine sleeps; after missed starts there is
     one, not several. A run that finds the folder locked, the disk full or the server down is followed by
-    the next all the same.
+    the next all the same. *beat* is called whenever something goes on, at least every half minute between
+    runs.
     """
-    interval = _interval(every)
+    interval = seconds_of(every)
     with ending() as end:
         while not end.asked():
             began = clock()
-            yield _with_signal(_attempt(settings, report, end), end)
-            _wait(end, began + interval + uniform() * interval * _JITTER, clock)
+            beat()
+            yield _with_signal(_attempt(settings, _beating(report, beat), end), end)
+            _wait(end, began + interval + uniform() * interval * _JITTER, clock, beat)
 
 
 def _attempt(settings: Settings, report: Report, end: Ending) -> RunSummary:
@@ -116,9 +123,18 @@ def _attempt(settings: Settings, report: Report, end: Ending) -> RunSummary:
         )
 
 
-def _wait(end: Ending, until: float, clock: Callable[[], float]) -> None:
+def _beating(report: Report, beat: Callable[[], None]) -> Report:
+    def told(stage: str, done: int, total: int | None = None) -> None:
+        beat()
+        report(stage, done, total)
+
+    return told
+
+
+def _wait(end: Ending, until: float, clock: Callable[[], float], beat: Callable[[], None]) -> None:
     """Until *until* by *clock*, or asked to end; in pieces, since a wait itself stands still in a sleep."""
     while not end.asked() and (left := until - clock()) > 0:
+        beat()
         end.wait(min(left, _LONGEST_WAIT))
 
 
@@ -136,7 +152,8 @@ def interval_of(settings: Settings, every: str) -> str:
     return f"{int(settings.sync.every.total_seconds())}s"
 
 
-def _interval(every: str) -> float:
+def seconds_of(every: str) -> float:
+    """*every* in seconds; UsageError where it is no interval of at least a second."""
     try:
         seconds = parse_duration(every).total_seconds()
     except ValueError as error:
