@@ -1,4 +1,4 @@
-"""Observations read: disease status, performance, neurology, death, last contact; pain: `scores`.
+"""Observations read: disease status, performance, neurology, death, contact; `scores` and `spine` read more.
 
 What an Observation is about is decided by one look-up of its codes (`topics`); everything else is another
 kind of data and is ignored (`spec/fhir-mapping.md` sections 4, 5 and 7).
@@ -14,6 +14,7 @@ from fhir_srs.mapping.elements import OBSERVATION, Said, barred, status_of
 from fhir_srs.mapping.facts import Finding, PatientFacts, Reading
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.scores import is_panel, read_components, read_pain, read_panel
+from fhir_srs.mapping.spine import read_epidural, read_stability
 from fhir_srs.mapping.topics import topic, unrecognised
 from fhir_srs.model import EventKind
 
@@ -192,6 +193,8 @@ _READERS: Mapping[str, Reader] = {
     "disease-status": _disease_status,
     "performance": _performance,
     "neuro": _neuro,
+    "epidural": read_epidural,
+    "stability": read_stability,
     "last-contact": _last_contact,
     "death": _death,
     "vital-status": _vital_status,

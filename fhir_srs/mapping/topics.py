@@ -15,6 +15,8 @@ KINDS = (
     "disease-status",
     "performance",
     "neuro",
+    "epidural",
+    "stability",
     "last-contact",
     "death",
     "vital-status",
