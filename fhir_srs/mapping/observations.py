@@ -14,6 +14,7 @@ from fhir_srs.mapping.elements import OBSERVATION, Said, barred, status_of
 from fhir_srs.mapping.facts import Finding, PatientFacts, Reading
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.scores import is_panel, read_components, read_pain, read_panel
+from fhir_srs.mapping.sizes import read_size
 from fhir_srs.mapping.spine import read_epidural, read_stability
 from fhir_srs.mapping.topics import topic, unrecognised
 from fhir_srs.model import EventKind
@@ -70,12 +71,24 @@ def _without_topic(resource: r4.Observation, profile: Profile) -> Reading:
 
 
 def _disease_status(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
-    """Improved, stable, worsened or undetermined, with its place and evidence as flags."""
-    value = profile.codes.find("disease-status-value", resource.value_codeable_concept)
-    if value is None:
-        return _refused(_no_answer(resource), "valueCodeableConcept")
+    """
+    Improved, stable, worsened or undetermined, with its place and evidence as flags.
+
+    A response by criteria (CR, PR, SD, PD, NE: NCIt, DICOM) is an imaging event: the two are not one scale.
+    """
     flags = tuple(sorted(set(_status_flags(resource, profile))))
-    return _told(Finding("disease-status", value.meaning, code=code.token, flags=flags), said)
+    for kind, name in _ANSWERS:
+        value = profile.codes.find(name, resource.value_codeable_concept)
+        if value is not None:
+            return _told(Finding(kind, value.meaning, code=code.token, flags=flags), said)
+    return _refused(_no_answer(resource), "valueCodeableConcept")
+
+
+# Which event an answer makes, and the set that it must be in.
+_ANSWERS: tuple[tuple[EventKind, str], ...] = (
+    ("disease-status", "disease-status-value"),
+    ("imaging", "imaging-response"),
+)
 
 
 def _no_answer(resource: r4.Observation) -> str:
@@ -195,6 +208,7 @@ _READERS: Mapping[str, Reader] = {
     "neuro": _neuro,
     "epidural": read_epidural,
     "stability": read_stability,
+    "tumour-size": read_size,
     "last-contact": _last_contact,
     "death": _death,
     "vital-status": _vital_status,

@@ -17,6 +17,7 @@ KINDS = (
     "neuro",
     "epidural",
     "stability",
+    "tumour-size",
     "last-contact",
     "death",
     "vital-status",

@@ -137,7 +137,6 @@ OTHER = {
     "a blood pressure": observation(loinc("85354-9"), component=[part(loinc("8480-6"), valueInteger=120)]),
     "haemoglobin": observation(loinc("718-7"), valueQuantity={"value": 9.1, "unit": "g/dL"}),
     "a local code": observation(concept("1234", "urn:local"), valueInteger=5),
-    "tumour size": observation(loinc("21889-1"), valueQuantity={"value": 3, "unit": "cm"}),
 }
 
 

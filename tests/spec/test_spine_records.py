@@ -1,4 +1,4 @@
-"""Epidural disease and stability: what is sent -> what is taken -> what is said of it."""
+"""What imaging says (epidural disease, stability, tumour size, response): sent -> taken -> said of it."""
 
 from itertools import product
 from typing import Any
@@ -6,14 +6,33 @@ from typing import Any
 import pytest
 
 from fhir_srs.mapping.spine import SINS_POINTS
-from tests.spec.records import ABSENT, SCT, T8, Json, concept, events, mapped, observation, said
+from tests.spec.records import ABSENT, SCT, T8, Json, concept, events, loinc, mapped, observation, said
 
+UCUM = "http://unitsofmeasure.org"
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+DCM = "http://dicom.nema.org/resources/ontology/DCM"
 SCALE = "https://fhir-srs.example.org/CodeSystem/scale"
 ON_T8 = {"bodySite": concept(T8, SCT)}
 
 
 def bilsky(**elements: Any) -> Json:
     return observation(concept("bilsky", SCALE), **elements)
+
+
+def size(**elements: Any) -> Json:
+    return observation(loinc("21889-1"), **elements)
+
+
+def length(value: Any, unit: str | None = "mm") -> Json:
+    return {"value": value, **({} if unit is None else {"unit": unit, "code": unit, "system": UCUM})}
+
+
+def dimension(code: str, value: Any, unit: str = "mm") -> Json:
+    return {"code": loinc(code), "valueQuantity": length(value, unit)}
+
+
+def response(code: str, system: str) -> Json:
+    return observation(loinc("97509-4"), valueCodeableConcept=concept(code, system))
 
 
 def sins(points: dict[str, Any], **elements: Any) -> Json:
@@ -74,11 +93,37 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     ),
     "a total of 19": (sins({}, valueInteger=19), [], {"not used: value-out-of-range"}),
     "a total with a fraction": (sins({}, valueQuantity={"value": 7.5}), [], {"not used: value-missing"}),
+    # tumour size: the longest dimension, in millimetres
+    "a size": (size(valueQuantity=length(23)), ["23"], set()),
+    "a size in centimetres": (size(valueQuantity=length(2.3, "cm")), ["23"], set()),
+    "dimensions, in any order": (
+        size(component=[dimension("33729-5", 12), dimension("33728-7", 3.1, "cm")]),
+        ["31"],
+        set(),
+    ),
+    "a size without a unit": (size(valueQuantity=length(23, None)), [], {"not used: value-not-usable"}),
+    "a size in inches": (size(valueQuantity=length(1, "[in_i]")), [], {"not used: value-not-usable"}),
+    "less than a size": (
+        size(valueQuantity={**length(5), "comparator": "<"}),
+        [],
+        {"not used: value-not-usable"},
+    ),
+    "a size of a metre": (size(valueQuantity=length(100, "cm")), [], {"not used: value-out-of-range"}),
+    "no size": (size(), [], {"not used: value-missing"}),
+    # response by criteria, as an answer to disease status
+    "NCIt partial response": (response("C18058", NCIT), ["PR"], set()),
+    "DICOM progressive disease": (response("112043", DCM), ["PD"], set()),
+    "not evaluable": (response("C62222", NCIT), ["NE"], set()),
+    "NAACCR outcome status, which is no response": (
+        observation(loinc("21976-6"), valueCodeableConcept=concept("C18058", NCIT)),
+        [],
+        set(),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_what_is_taken_of_epidural_disease_and_stability(name: str) -> None:
+def test_what_is_taken_of_what_imaging_says(name: str) -> None:
     sent, taken, reasons = ROWS[name]
     found = mapped(sent | ON_T8)
     made = events(found, "imaging")
