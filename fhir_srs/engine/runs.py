@@ -76,7 +76,7 @@ def write_runs(spill: Spill, part: int, persons: Iterable[Person], issues: Itera
         size = len(one.lesion_lines) + len(one.event_lines) + len(memoryview(one.events))
         out.put(Family.PERSONS, part, one, size=size)
     for issue in issues:
-        out.put(Family.SORTED_ISSUES, part, issue, size=len(issue[1]))
+        out.put(Family.SORTED_ISSUES, part, issue, size=sum(map(len, issue)))
     out.flush()
 
 

@@ -17,8 +17,8 @@ from fhir_srs.mapping.observations import read_observation
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.topics import Topic, claimed, topic, unrecognised
 
-# Entries of one memory; when it is full it begins again.
-_MOST = 1 << 16
+# Entries of one memory; when it is full it begins again. Few enough for flat memory over any input (P3).
+_MOST = 1 << 13
 _DEVICE = b"Device/"
 # Elsewhere an extension only says where the Observation belongs.
 _EXTENDED = frozenset({"disease-status"})
