@@ -42,6 +42,18 @@ class Outbox(Connected):
             )
         passing("outbox-committed")
 
+    def distrust(self) -> None:
+        """
+        Forget all lines, of every target, and where each type was complete: a backup was put back.
+
+        Everything is loaded again, and all ids compared.
+        """
+        with self._transaction():
+            self._db.execute("delete from outbox")
+            self._db.execute("delete from cursor")
+            self._db.execute("update cohort set loaded = null")
+            self._db.execute("update server set census = '1970-01-01T00:00:00.000Z'")
+
     def definitions(self) -> dict[str, str]:
         """The hash of each definition, by its name."""
         return dict(self._all("select name, sha from definition where server = ?", self._server))

@@ -64,6 +64,15 @@ class Runs(Connected):
             )
         passing("watermark-committed")
 
+    def generation(self) -> int:
+        """How many runs this store, and those that it is a copy of, have seen."""
+        return int(self._all("select generation from server where id = ?", self._server)[0][0])
+
+    def count_generation(self, number: int) -> None:
+        """Note that this is run *number*."""
+        with self._transaction():
+            self._db.execute("update server set generation = ? where id = ?", (number, self._server))
+
     def census(self) -> str | None:
         """When all ids were last compared with the server's, by its clock; None if never."""
         found: str | None = self._all("select census from server where id = ?", self._server)[0][0]

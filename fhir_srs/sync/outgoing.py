@@ -38,13 +38,20 @@ def look(
     *,
     groups: Collection[str],
     one_by_one: bool,
+    strays: Collection[str] = (),
+    system: str = "",
 ) -> Known:
     """
     Read the server's copy of everything wanted, and of everything in *groups* that was ever written.
 
-    With *one_by_one* only GET is used (a dry run).
+    With *one_by_one* only GET is used (a dry run). *strays* are ids of Observations that the pull took for
+    ours: those of *system* and *groups* that the outbox does not know, since it was lost, join it.
     """
     units = {unit.reference: unit for unit in wanted}
+    unknown = {f"Observation/{name}" for name in strays} - outbox.keys() - units.keys()
+    found = read_copies(client, sorted(unknown), one_by_one=one_by_one)
+    joined = {key: line for key in found if (line := _stray(key, found[key], groups, system))}
+    outbox = {**outbox, **joined}
     scope = {key: line for key, line in outbox.items() if line.group in groups or key in units}
     copies = read_copies(client, sorted(units.keys() | scope.keys()), one_by_one=one_by_one)
     settled = {key: _settled(line, copies[key], units.get(key)) for key, line in scope.items()}
@@ -56,7 +63,7 @@ def look(
         written={key: _written(line) for key, line in settled.items() if line.confirmed_sha},
         outbox={**outbox, **settled},
         settled=(
-            *(line for key, line in settled.items() if line != outbox[key]),
+            *(line for key, line in settled.items() if line != outbox[key] or key in joined),
             *(
                 _adopted(units[key], copies[key])
                 for key in new
@@ -64,6 +71,42 @@ def look(
             ),
         ),
     )
+
+
+class _Method(msgspec.Struct, frozen=True):
+    text: str = ""
+
+
+class _Identifier(msgspec.Struct, frozen=True):
+    system: str = ""
+    value: str = ""
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """A result of ours as far as it says which it is."""
+
+    id: str = ""
+    status: str = ""
+    method: _Method = _Method()
+    identifier: tuple[_Identifier, ...] = ()
+
+
+def _stray(key: str, copy: Copy, groups: Collection[str], system: str) -> Sent | None:
+    """The line for a live result that we wrote before the outbox was lost; None for anything else."""
+    if copy.body is None:
+        return None
+    try:
+        result = msgspec.json.decode(copy.body, type=_Result)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    named = {group.replace("|", " "): group for group in groups}
+    group = named.get(result.method.text.partition(":")[0])
+    ours = any(one.system == system and one.value == result.id for one in result.identifier)
+    if group is None or not ours or result.status == "entered-in-error":
+        return None
+    sha = canonical_hash(copy.body)
+    line = Sent(key=key, id=result.id, group=group, desired_sha=sha, state="PENDING")
+    return confirmed(line, copy.body, copy.version)
 
 
 def _stands(unit: Unit, copy: Copy, provenances: Mapping[str, str]) -> bool:

@@ -36,7 +36,7 @@ from fhir_srs.sync.opt_out import read_list
 from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look
 from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.pull import Care, Pull, Pulled
-from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, local_store
+from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
 from fhir_srs.sync.telling import State, confirmed_in, planned, summarised, written
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
@@ -101,6 +101,9 @@ def run_sync(
         preparation.definitions.check(store.definitions())
         if asked.dry_run:
             store = stack.enter_context(copied(store, folder))
+        elif is_restored(folder, store):
+            _LOG.warning("the store is an older copy: what it says was sent is not believed")
+            store.distrust()
         return perform(settings, preparation, folder, store, asked, report, stop, machine)
 
 
@@ -283,9 +286,16 @@ class _Run:
             wanted,
             groups=self.definitions.groups,
             one_by_one=self.state.dry_run,
+            strays=self._strays(),
+            system=f"{self.settings.target.canonical_base}/result",
         )
         self.session.outbox.post(known.settled)
         return known
+
+    def _strays(self) -> frozenset[str]:
+        """Results that the pull saw; only a target that is the source shows them."""
+        pull = self.state.pull
+        return frozenset(pull.echoes) if pull and self.session.one_server else frozenset()
 
     def _plan(self, wanted: Sequence[Unit], known: Known) -> Plan:
         plan = plan_writes(wanted, known.present, known.written, self._brake())

@@ -9,6 +9,7 @@ from pathlib import Path
 from fhir_srs.config import Access, Settings
 from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import origin
+from fhir_srs.report.save import save
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
 from fhir_srs.sync.access import credentials
 from fhir_srs.sync.machine import Machine
@@ -81,6 +82,22 @@ def connected(settings: Settings, machine: Machine, folder: Path, store: Store) 
                 )
             )
         yield Session(folder, store, source, target)
+
+
+def is_restored(folder: Path, store: Store) -> bool:
+    """
+    Whether the store is older than the counter in the file beside it: a backup was put back.
+
+    Each run counts one further, in the store first: a crash between the two is no backup.
+    """
+    beside = folder / "generation"
+    told = beside.read_text(encoding="ascii", errors="replace") if beside.exists() else ""
+    outside = int(told) if told.isdecimal() else 0
+    inside = store.generation()
+    following = max(inside, outside) + 1
+    store.count_generation(following)
+    save(beside, [str(following).encode()])
+    return inside < outside
 
 
 @contextmanager

@@ -103,6 +103,7 @@ class Taking:
         self._by_link = False
         self.found: dict[str, Counts] = {}
         self.notes: list[str] = []
+        self.echoes: set[str] = set()
         self.compared: dict[str, Census] = {}
 
     def _watermark(self) -> str:
@@ -163,6 +164,7 @@ class Taking:
             now=self._now,
         )
         self._number += 1
+        self.echoes |= set(taken.echoes)
         self._cohort |= joined
         self._tally(search.type, changes)
         self._report("pull pages", self._number)

@@ -209,6 +209,63 @@ def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Wa
     assert ward.results()[name]["valueQuantity"] == result["valueQuantity"]
 
 
+def test_I7_a_lost_store_makes_no_second_result(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    of_c = alive(ward, "c")
+    (tmp_path / "state").rename(tmp_path / "lost")
+    delete(server, "Procedure/c-course")
+    summary = done(apart(server, tmp_path, retract=True))
+    # c has no treatment any more: nobody who looks for treatments finds c, or the results of c.
+    assert summary.lesions == 2
+    ward.put(course(person("c"))[1])
+    done(apart(server, tmp_path))
+    assert alive(ward, "c") == of_c
+    assert done(apart(server, tmp_path)).written == NOTHING
+
+
+def test_I7_I3_an_old_backup_that_was_put_back_takes_our_later_results_for_nobodys_edit(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    kept = (tmp_path / "state" / "store.sqlite").read_bytes()
+    ward.put(pain(person("a"), "2024-06-05", 7))
+    ward.put(pain(person("a"), "2024-11-05", 8))
+    delete(server, f"Observation/b-pain-{CHANGED}")
+    done(apart(server, tmp_path))
+    (tmp_path / "state" / "store.sqlite").write_bytes(kept)
+    ward.put(pain(person("a"), "2024-11-05", 3))
+    summary = done(apart(server, tmp_path))
+    assert summary.written.conflict == 0
+    assert f"Observation/b-pain-{CHANGED}" not in stored(tmp_path, server.base_url)
+    assert done(apart(server, tmp_path)).written == NOTHING
+    (tmp_path / "fresh").mkdir()
+    plan = done(apart(server, tmp_path / "fresh", dry_run=True)).planned
+    assert (plan.create, plan.update, plan.retract) == (0, 0, 0)
+
+
+def test_I10_a_result_without_a_line_is_withdrawn_when_nothing_supports_it(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    (name, result), *_ = sorted(
+        (name, one) for name, one in ward.results().items() if is_about(one, "a") and "valueQuantity" in one
+    )
+    ours = "https://srs.example.org/result"
+    identifiers = [{"system": ours, "value": "srs-old"}]
+    reference = {"reference": "Patient/a"}
+    ward.put({**result, "id": "srs-old", "identifier": identifiers, "subject": reference})
+    ward.put(
+        {**result, "id": "another", "identifier": [{"system": "urn:x", "value": "y"}], "subject": reference}
+    )
+    done(apart(server, tmp_path))
+    after = ward.all("Observation")
+    assert after["srs-old"]["status"] == "entered-in-error"
+    assert after["another"]["status"] != "entered-in-error"
+    assert after[name] == result
+
+
 HTEST = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST"}
 
 
