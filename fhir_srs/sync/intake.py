@@ -224,6 +224,14 @@ def _linked(resource: r4.Known, base: str) -> frozenset[str]:
     return frozenset(name for name in names if name and name.startswith("Patient/"))
 
 
+def linked_records(body: bytes, base: str) -> tuple[str | None, frozenset[str]]:
+    """A stored Patient as a reference, and the records that it says it was merged with."""
+    patient = _read(body)
+    if isinstance(patient, str):
+        return None, frozenset()
+    return f"Patient/{patient.id}", _linked(patient, base)
+
+
 def _is_test(resource: r4.Known) -> bool:
     """Whether a Patient is test data: http://terminology.hl7.org/CodeSystem/v3-ActReason HTEST."""
     labels = resource.meta.security if isinstance(resource, r4.Patient) and resource.meta else ()

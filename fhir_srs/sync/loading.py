@@ -1,12 +1,12 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, lists_of, relative
-from fhir_srs.sync.intake import Taken, take_page
+from fhir_srs.sync.intake import Taken, linked_records, take_page
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Taking
 
@@ -34,6 +34,7 @@ class Loading(Taking):
                 self._store.loaded(members, self._watermark())
                 self._report("pull patients", len(tried), len(patients))
             patients = sorted(self._waiting() - tried)
+        self._leave_out_kin()
 
     def _judged(self, group: tuple[str, ...]) -> tuple[str, ...]:
         """Those of *group* who are not left out, their Patient records taken in."""
@@ -45,14 +46,39 @@ class Loading(Taking):
         if CONSENT in self._types:
             reasons |= dict.fromkeys(self._opted_out(self._group_search(CONSENT, group)), OPT_OUT)
         reasons |= dict.fromkeys(listed(self._care.opt_out, lambda: bodies), LISTED)
-        reasons = {name: why for name, why in reasons.items() if name in group}
-        self._leave_out(reasons)
+        # Of what earlier runs found only purges count: every other reason is looked for anew.
+        purged = {name: why for name, why in self._out.items() if why == PURGED}
+        rows = [(kept.patient, kept.linked) for page in taken for kept in page.kept]
+        reasons |= self._kin(rows, {**purged, **self._same_person, **reasons})
+        self._same_person |= reasons
+        reasons |= {name: self._same_person[name] for name in group if name in self._same_person}
+        self._leave_out({name: why for name, why in reasons.items() if name in self._cohort})
         members = tuple(name for name in group if name not in reasons)
         for name in members:
             self._out.pop(name, None)
         for page in pages:
             self._take(search, page, self._only(frozenset(group), frozenset(members)))
         return members
+
+    def _kin(
+        self, records: Iterable[tuple[str | None, frozenset[str]]], out: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Who is the same person as one who opted out: *records* merged with one of *out*, either way."""
+        opted = {name: why for name, why in out.items() if why != TEST_PATIENT}
+        found: dict[str, str] = {}
+        for patient, linked in records:
+            why = next((opted[name] for name in sorted(linked) if name in opted), None)
+            if patient in opted:
+                found |= dict.fromkeys(linked, opted[patient])
+            elif why is not None and patient is not None:
+                found[patient] = why
+        return found
+
+    def _leave_out_kin(self) -> None:
+        """Records that are here already and turn out to be of one who opted out."""
+        if set(self._out.values()) - {TEST_PATIENT}:
+            records = (linked_records(body, self._client.base) for body in self._store.payloads("Patient"))
+            self._leave_out(self._kin(records, self._out))
 
     def _only(self, asked: frozenset[str], members: frozenset[str]) -> Callable[[Taken], Taken]:
         """Rows of *members*, of an answer that may hold rows of *asked* alone."""

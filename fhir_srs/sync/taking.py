@@ -97,6 +97,7 @@ class Taking:
         self._types: tuple[str, ...] = ()
         self._cohort: set[str] = set()
         self._out: dict[str, str] = {}
+        self._same_person: dict[str, str] = {}
         self._care = care
         self._walker = Walker(client, intake.name, stop)
         self._histories: frozenset[str] = frozenset()

@@ -209,9 +209,7 @@ def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Wa
     assert ward.results()[name]["valueQuantity"] == result["valueQuantity"]
 
 
-def test_I7_a_lost_store_makes_no_second_result(
-    server: RunningServer, ward: Ward, tmp_path: Path
-) -> None:
+def test_I7_a_lost_store_makes_no_second_result(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
     done(apart(server, tmp_path))
     of_c = alive(ward, "c")
     (tmp_path / "state").rename(tmp_path / "lost")
@@ -326,6 +324,29 @@ def test_an_opt_out_leaves_the_patient_out_until_it_is_withdrawn(
     assert (third.lesions, third.left_out) == (2, {"opt-out": 1})
     assert third.pulled["Observation"].new == 5
     assert alive(ward, "c")
+
+
+@pytest.mark.parametrize("teller", ["a", "survivor", "both"])
+def test_an_opt_out_holds_for_every_record_of_the_person(
+    server: RunningServer, ward: Ward, tmp_path: Path, teller: str
+) -> None:
+    told = {"a": ("survivor", "replaced-by"), "survivor": ("a", "replaces")}
+    for name in told:
+        ward.put(person(name))
+    for name, (other, kind) in told.items():
+        if teller in {name, "both"}:
+            link = [{"other": {"reference": f"Patient/{other}"}, "type": kind}]
+            ward.put({**person(name), "link": link})
+    ward.put({**course(person("survivor"))[0]})
+    ward.put({**course(person("survivor"))[1]})
+    done(real(server, tmp_path))
+    ward.put(consent("a"))
+    for _ in range(2):
+        summary = done(real(server, tmp_path, retract=True))
+        assert (summary.lesions, summary.left_out) == (2, {"opt-out": 2})
+    ward.put(consent("a", status="inactive"))
+    again = done(real(server, tmp_path, retract=True))
+    assert (again.lesions, again.left_out) == (3, {})  # one course, told by both records
 
 
 def test_a_list_file_leaves_patients_out_by_id_and_by_identifier(
