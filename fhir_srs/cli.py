@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped, ResourceCounts
 
+profiles = typer.Typer(
+    help="Look at site profiles: how a site spells things.", no_args_is_help=True, rich_markup_mode=None
+)
 app = typer.Typer(
     name="fhir-srs",
     help="Pain control after radiosurgery of spinal metastases, from any FHIR R4 server.",
@@ -367,6 +370,30 @@ def endpoints(
     _note_lines(attrition_lines(tally))
 
 
+@profiles.command("check")
+def check_profile(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a profile, *.toml")],
+) -> None:
+    """Say everything that is wrong with a profile file, or that nothing is."""
+    from fhir_srs.mapping.profile import parse_profile
+
+    found = parse_profile(_text_of(file), name=file.name)
+    _say(f"{file.name}: profile {found.name}, version {found.version}, is in order")
+
+
+@profiles.command("explain")
+def explain_profile(sources: Sources, profile: ProfileName = "mcode") -> None:
+    """Say of each resource which rule took it, or why none did."""
+    from fhir_srs import load_profile
+    from fhir_srs.files import read_sources
+    from fhir_srs.report.profiles import explained, taken_lines
+
+    found = explained(read_sources(sources, notice=_note), load_profile(profile))
+    if not found:
+        raise DataError("no readable FHIR resource in the sources")
+    _say("\n".join(taken_lines(found)))
+
+
 @app.command()
 def schema(
     line: Annotated[LineKind, typer.Argument(help="of which file: lesions, events or issues")],
@@ -433,6 +460,13 @@ def synth(
     made = _cohort(cohort, patients, seed)
     write_cohort(made, out)
     _note(f"{len(made.resources):,} resources, {len(made.truth):,} lesions in {out}; cutoff {made.cutoff}")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise LocalIOError("the file cannot be read") from None
 
 
 def _need_testserver() -> None:
@@ -516,6 +550,9 @@ def _note(text: str) -> None:
 def _note_lines(lines: Iterable[str]) -> None:
     for line in lines:
         _note(line)
+
+
+app.add_typer(profiles, name="profile")
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ exactly, never by prefix; a system is also known by its listed misspellings
 (`spec/fhir-mapping.md` section 7, `code-system-misspelt`).
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -20,7 +21,6 @@ TG263 = "http://hl7.org/fhir/us/mcode/CodeSystem/tg263-cs"
 DICOM_UID = "urn:dicom:uid"
 
 Pair: TypeAlias = tuple[str, str]
-
 
 
 class CodingLike(Protocol):
@@ -60,27 +60,41 @@ class Found(NamedTuple):
         return "|".join(self.code)
 
 
+class LabelRule(NamedTuple):
+    r"""*pattern* in the name of a place is read as *means*, filled in as by re.sub: `BWK(\d+)`, `T\1`."""
+
+    pattern: re.Pattern[str]
+    means: str
+
+
 _NOWHERE: Mapping[str, Found] = {}
 
 
 class Codes(msgspec.Struct, frozen=True, eq=False):
     """All sets by name, and *aliases*: misspelt system -> system. Hashed by identity, as a key of caches.
 
-    *index* has each code with what it is found as in every set that has it.
+    *index* has each code with what it is found as in every set that has it. *labels* are how a site writes
+    the names of places, which have no codes of their own.
     """
 
     sets: Mapping[str, Mapping[Pair, str]] = {}
     aliases: Mapping[str, str] = {}
     index: Mapping[tuple[str | None, str | None], Mapping[str, Found]] = {}
+    labels: tuple[LabelRule, ...] = ()
 
     @classmethod
-    def of(cls, sets: Mapping[str, Mapping[Pair, str]], aliases: Mapping[str, str]) -> "Codes":
+    def of(
+        cls,
+        sets: Mapping[str, Mapping[Pair, str]],
+        aliases: Mapping[str, str],
+        labels: tuple[LabelRule, ...] = (),
+    ) -> "Codes":
         """The *sets*, and an index of them by code: most codes of a hospital are in none."""
         index: dict[tuple[str | None, str | None], dict[str, Found]] = {}
         for name, pairs in sets.items():
             for pair, meaning in pairs.items():
                 index.setdefault(pair, {})[name] = Found(pair, meaning, misspelt=False)
-        return cls(sets, aliases, index)
+        return cls(sets, aliases, index, labels)
 
     def among(self, name: str) -> Mapping[Pair, str]:
         """The set *name*; empty where no table has one."""
@@ -107,6 +121,12 @@ class Codes(msgspec.Struct, frozen=True, eq=False):
         """*coding* itself, if it is in the set *name*."""
         found = self.index.get((coding.system, coding.code))
         return found.get(name) if found is not None else self._respelt(coding).get(name)
+
+    def spelt(self, label: str) -> str:
+        """*label* with what the site writes its own way written as TG-263 or clinicians do."""
+        for pattern, means in self.labels:
+            label = pattern.sub(means, label)
+        return label
 
     def found(self, coding: CodingLike) -> Mapping[str, Found]:
         """*coding* as it is found in each set that has it."""

@@ -11,7 +11,7 @@ from typing import Any
 from fhir_srs import r4
 from fhir_srs.mapping.assembly import distinct, issue_order, lesions_of, namesakes, person_order
 from fhir_srs.mapping.drugs import read_drug
-from fhir_srs.mapping.facts import Drug, Noted, PatientFacts
+from fhir_srs.mapping.facts import Drug, Noted, PatientFacts, Use
 from fhir_srs.mapping.intake import Intake, about
 from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
@@ -24,7 +24,11 @@ Unread = Callable[[str | None], None]
 
 
 def map_resources(
-    resources: Iterable[Any], *, profile: Profile, unread: Unread = lambda _path: None
+    resources: Iterable[Any],
+    *,
+    profile: Profile,
+    unread: Unread = lambda _path: None,
+    fate: Callable[[str, Use], None] | None = None,
 ) -> Mapped:
     """
     All lesions, their patients, events and issues in *resources*, in an order that input cannot change.
@@ -32,13 +36,24 @@ def map_resources(
     *resources* yields dicts, JSON bytes or text, or fhir.resources models; a Bundle stands for its
     entries. Whatever cannot be read or used is an Issue, never an exception. *unread* is called, with the
     path if one is known, whenever the item just taken from *resources* was not, or not wholly, readable:
-    whoever yields the items knows where that one stood.
+    whoever yields the items knows where that one stood. *fate* is told, at the end, what became of each
+    resource that belongs to a patient or is of another kind of data: `Type/id` and its use.
     """
     gathered = _gather(resources, profile, unread)
     people = People(one for one in gathered.resources.values() if isinstance(one, r4.Patient))
     partition = _partition(gathered, people, profile)
     maps = [map_patient(facts, profile) for facts in partition]
+    if fate is not None:
+        _tell(fate, maps, gathered)
     return _together(maps, gathered)
+
+
+def _tell(fate: Callable[[str, Use], None], maps: Iterable[PatientMap], gathered: "_Gathered") -> None:
+    for key in gathered.passed_by:
+        fate(key, "ignored")
+    for one in maps:
+        for key, use in one.uses.items():
+            fate(key, use)
 
 
 class _Gathered:

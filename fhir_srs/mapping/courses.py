@@ -18,8 +18,6 @@ from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site
 from fhir_srs.mapping.targets import Entry, Volume, course_site, entries
 
-# Deliveries at one level that are at most so far apart are one course (section 1.3, item 3).
-_SAME_COURSE = timedelta(days=14)
 _NOT_DELIVERED = frozenset({"preparation", "not-done"})
 _RUNNING = frozenset({"in-progress", "on-hold"})
 _ENDED = frozenset({"completed", "stopped"})
@@ -72,7 +70,9 @@ def find_courses(
     told = [_treatment(one, _parts_of(one, parts, courses), volumes, profile) for one in whole]
     told += [_from_parts(group, volumes, profile) for group in _orphans(parts, whole, courses)]
     judged = [one for each in told if (one := _judged(each, ledger)) is not None]
-    known = _with_bills(_without_copies(_sessions_joined(judged), ledger), bills, volumes, profile, ledger)
+    known = _with_bills(
+        _without_copies(_sessions_joined(judged, profile), ledger), bills, volumes, profile, ledger
+    )
     taking_part = {name for one in known for name in (one.course.key, *one.others)}
     for course in courses:
         if course.key not in taking_part:
@@ -183,7 +183,7 @@ def _noted(told: Treatment, *reasons: str) -> Treatment:
     return msgspec.structs.replace(told, reasons=(*told.reasons, *reasons))
 
 
-def _sessions_joined(told: Sequence[Treatment]) -> list[Treatment]:
+def _sessions_joined(told: Sequence[Treatment], profile: Profile) -> list[Treatment]:
     """*told*, where procedures without a dose at the same levels, days apart, are sessions of one course.
 
     A site that codes each session as a procedure must not look like one that treats again every week. How
@@ -191,7 +191,7 @@ def _sessions_joined(told: Sequence[Treatment]) -> list[Treatment]:
     """
     sessions = [one for one in told if one.course.kind == "surgical" and one.levels and not _dosed(one)]
     others = [one for one in told if one not in sessions]
-    return [*others, *(_added_up(group) for group in _in_one_course(sessions))]
+    return [*others, *(_added_up(group) for group in _in_one_course(sessions, profile))]
 
 
 def _dosed(told: Treatment) -> bool:
@@ -289,7 +289,7 @@ def _with_bills(
     found = list(known)
     alone: list[Treatment] = []
     for bill in told:
-        place = next((at for at, one in enumerate(found) if _covers(one, bill)), None)
+        place = next((at for at, one in enumerate(found) if _covers(one, bill, profile)), None)
         if place is None:
             alone.append(bill)
         else:
@@ -297,7 +297,7 @@ def _with_bills(
             found[place] = _joined(found[place], bill)
     for bill in [one for one in alone if not one.levels]:
         ledger.refuse(bill.course.key, _placeless(bill.site), "bodySite")
-    found += [_added_up(group) for group in _in_one_course([one for one in alone if one.levels])]
+    found += [_added_up(group) for group in _in_one_course([one for one in alone if one.levels], profile)]
     return sorted(found, key=lambda one: (_first_day(one.start), sorted(one.levels), one.course.key))
 
 
@@ -305,18 +305,18 @@ def _bill(course: Course, volumes: Mapping[str, Volume], profile: Profile) -> Tr
     return _treatment(course, (), volumes, profile)
 
 
-def _covers(known: Treatment, bill: Treatment) -> bool:
+def _covers(known: Treatment, bill: Treatment, profile: Profile) -> bool:
     """Whether *bill* was for *known*: on its days or near them, and not at other levels."""
-    return _overlap(known, bill, _SAME_COURSE) and (
+    return _overlap(known, bill, profile.choices.same_course) and (
         not bill.levels or not bill.levels.isdisjoint(known.levels)
     )
 
 
-def _in_one_course(told: Sequence[Treatment]) -> list[list[Treatment]]:
-    """*told* in groups of one course each: the same levels, each at most 14 days after the one before."""
+def _in_one_course(told: Sequence[Treatment], profile: Profile) -> list[list[Treatment]]:
+    """*told* in groups of one course each: the same levels, each some days after the one before (1.3, 3)."""
     groups: list[list[Treatment]] = []
     for one in sorted(told, key=lambda one: (_first_day(one.start), one.course.key)):
-        group = next((known for known in groups if _continues(known, one)), None)
+        group = next((known for known in groups if _continues(known, one, profile)), None)
         if group is None:
             groups.append([one])
         else:
@@ -331,10 +331,11 @@ def _placeless(site: Site) -> str:
     return "site-not-spinal" if not site.spinal else "level-unknown"
 
 
-def _continues(group: Sequence[Treatment], bill: Treatment) -> bool:
+def _continues(group: Sequence[Treatment], bill: Treatment, profile: Profile) -> bool:
     last = _last_day(group[-1].course.end or group[-1].start)
     same = group[0].levels == bill.levels
-    return same and bill.start is not None and bill.start.first - last <= _SAME_COURSE
+    gap = profile.choices.same_course
+    return same and bill.start is not None and bill.start.first - last <= gap
 
 
 def _added_up(group: Sequence[Treatment]) -> Treatment:

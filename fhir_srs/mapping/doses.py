@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from fhir_srs import r4
 from fhir_srs.codes import UCUM
+from fhir_srs.mapping.choices import UnitRule
 
 # Biologically weighted doses, whatever the code beside them: never an absorbed dose.
 _WEIGHTED = re.compile(r"BED|EQD|CGE|RBE|GyE|isoeffect", re.IGNORECASE)
@@ -27,9 +28,11 @@ class Dose(NamedTuple):
     reasons: tuple[str, ...] = ()
 
 
-def read_dose(quantity: r4.Quantity | None, fractions: int | None) -> Dose:
+def read_dose(quantity: r4.Quantity | None, fractions: int | None, without_unit: UnitRule = "infer") -> Dose:
     """
     The delivered dose that *quantity* states; *fractions*, where known, tell Gy from cGy without a unit.
+
+    *without_unit* is what the site decided of a dose without one.
 
     Null with its reason where the unit is none of absorbed dose, or the result is outside 1 to 100 Gy.
     """
@@ -42,7 +45,7 @@ def read_dose(quantity: r4.Quantity | None, fractions: int | None) -> Dose:
         return Dose(None, ("value-not-usable",))
     unit, reasons = _unit(quantity.system, quantity.code, quantity.unit)
     if unit == "":
-        return _without_unit(value, fractions)
+        return _without_unit(value, fractions, without_unit)
     if unit is None:
         return Dose(None, ("dose-unit-not-recognised",))
     return _in_gray(value, unit, reasons)
@@ -61,9 +64,11 @@ def _unit(system: str | None, code: str | None, unit: str | None) -> tuple[str |
     return _SPELLINGS.get(written.strip().lower()), ("dose-unit-uncoded",)
 
 
-def _without_unit(value: Decimal, fractions: int | None) -> Dose:
+def _without_unit(value: Decimal, fractions: int | None, rule: UnitRule) -> Dose:
     """The one of Gy and cGy that gives 1 to 30 Gy a fraction; null where both do, or neither."""
-    if not fractions:
+    if rule in ("Gy", "cGy"):
+        return _plausible(value if rule == "Gy" else value / _HUNDRED, ("dose-unit-missing",))
+    if rule == "refuse" or not fractions:
         return Dose(None, ("dose-unit-missing",))
     fitting = [
         dose

@@ -74,14 +74,19 @@ def find_lesions(facts: PatientFacts, patient: Patient, profile: Profile, ledger
     found = read_places(facts, profile)
     made: list[LesionSite] = []
     for told in find_courses(facts, found.volumes, profile, ledger):
-        made.extend(_lesions(told, facts, found, patient, ledger))
+        made.extend(_lesions(told, facts, found, patient, profile, ledger))
     for key in found.volumes:
         ledger.ignore(key)
     return _retreated(_numbered(made, ledger))
 
 
 def _lesions(
-    told: Treatment, facts: PatientFacts, found: Places, patient: Patient, ledger: Ledger
+    told: Treatment,
+    facts: PatientFacts,
+    found: Places,
+    patient: Patient,
+    profile: Profile,
+    ledger: Ledger,
 ) -> Iterator[LesionSite]:
     """The lesions of one treatment; without any, the course is refused with the reason."""
     told = _checked_dates(told, facts)
@@ -90,7 +95,7 @@ def _lesions(
     _note_course(told, wanted, bool(spinal), facts, ledger)
     for target in spinal:
         ledger.use(*(one.key for one in target.volumes))
-        yield _lesion(told, target, found, patient, ledger)
+        yield _lesion(told, target, found, patient, profile, ledger)
 
 
 def _left_out(entry: Entry, ledger: Ledger) -> bool:
@@ -140,10 +145,12 @@ def _checked_dates(told: Treatment, facts: PatientFacts) -> Treatment:
     return msgspec.structs.replace(told, course=course, reasons=(*told.reasons, "date-implausible"))
 
 
-def _lesion(told: Treatment, target: Target, found: Places, patient: Patient, ledger: Ledger) -> LesionSite:
+def _lesion(
+    told: Treatment, target: Target, found: Places, patient: Patient, profile: Profile, ledger: Ledger
+) -> LesionSite:
     best, course = target.best, told.course
     fractions, counted = (told.delivered, True) if _by_bills(told, target) else (target.fractions, False)
-    technique, doubts = _technique(course, best.dose, fractions)
+    technique, doubts = _technique(course, best.dose, fractions, profile)
     tumours = _tumours_at(target, found)
     name = next(filter(None, (one.identifier for one in tumours)), None)
     identity = _identity(best.volume, name, target)
@@ -219,13 +226,18 @@ def _tumours_at(target: Target, found: Places) -> list[_Tumour]:
 
 
 def _technique(
-    course: Course, dose: Decimal | None, fractions: int | None
+    course: Course, dose: Decimal | None, fractions: int | None, profile: Profile
 ) -> tuple[Technique | None, list[str]]:
-    """SRS, SBRT, other or None, by code, text and dose (section 1.4), with what is doubtful about it."""
+    """SRS, SBRT, other or None, by code, text and dose (section 1.4), with what is doubtful about it.
+
+    A site may leave a ground out that it does not trust.
+    """
+    grounds = profile.choices.radiosurgery_evidence
     by_dose = _is_radiosurgical(dose, fractions)
-    if not (course.by_code or course.by_text or by_dose):
+    said = (course.by_code and "code" in grounds) or (course.by_text and "text" in grounds)
+    if not (said or (by_dose and "dose" in grounds)):
         return (None, ["technique-unknown"]) if by_dose is None else ("other", [])
-    against = by_dose is False or (by_dose and course.flat and not (course.by_code or course.by_text))
+    against = by_dose is False or (by_dose and course.flat and not said)
     doubts = ["technique-conflict"] if against or (by_dose and course.flat) else []
     if fractions is None:
         return course.named, doubts if course.named else [*doubts, "technique-unknown"]

@@ -46,7 +46,7 @@ class Dose(NamedTuple):
 
 def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> Taken:
     """What one medication record gives."""
-    barred = _barred(resource)
+    barred = _barred(resource, profile)
     if barred:
         return refused(resource, *barred, profile)
     status = status_of(resource.status, MEDICATION[type(resource).__name__])
@@ -72,7 +72,7 @@ def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
     doses: dict[tuple[str, PartialDate], list[Decimal | None]] = {}
     records: dict[str, Recorded] = {}
     for name, record in facts.resources.items():
-        if not isinstance(record, _RECORDS) or _barred(record):
+        if not isinstance(record, _RECORDS) or _barred(record, profile):
             continue
         spell, drug = read_spell(record, facts, profile), _drug(record, facts, profile)
         start = spell.start.on
@@ -116,12 +116,12 @@ def _series(resource: Record, ingredient: str) -> tuple[str, str, bool]:
     return EVIDENCE[type(resource)], ingredient, bool(told) and all(map(is_as_needed, told))
 
 
-def _barred(resource: Record) -> tuple[str, str] | None:
+def _barred(resource: Record, profile: Profile) -> tuple[str, str] | None:
     """Why *resource* is no record of a drug taken or ordered."""
     if isinstance(resource, r4.MedicationRequest):
         if resource.do_not_perform:
             return "status-not-usable", "doNotPerform"
-        if resource.intent not in {None, "order"}:
+        if resource.intent is not None and resource.intent not in profile.choices.order_intents:
             return "status-not-usable", "intent"
     if status_of(resource.status, MEDICATION[type(resource).__name__]) == "status-not-usable":
         return "status-not-usable", "status"
@@ -165,7 +165,7 @@ def _dose(resource: Record, drug: Drug, place: int, profile: Profile) -> Dose:
     content = Content(strength, alone=len(drug.ingredients) == 1)
     if isinstance(resource, r4.MedicationAdministration):
         route = resource.dosage.route if resource.dosage else None
-        amount = given(resource.dosage, content)
+        amount = given(_administered(resource.dosage, profile), content)
         form = _form(route, drug, amount, profile)
         return _total([_converted(name, amount, form, profile)])._replace(patch=form == "transdermal")
     return _instructed(name, dosages(resource), drug, content, profile)
@@ -176,7 +176,7 @@ def _instructed(
 ) -> Dose:
     """All instructions together; those as needed count 0, their intake being unknown."""
     regular = tuple(one for one in told if not is_as_needed(one))
-    amounts = [(one, daily(one, content)) for one in regular]
+    amounts = [(one, daily(_spelt(one, profile), content)) for one in regular]
     parts = [
         _converted(name, amount, _form(one.route, drug, amount, profile), profile) for one, amount in amounts
     ]
@@ -185,6 +185,32 @@ def _instructed(
     as_needed = len(regular) < len(told)
     needed = Dose(Decimal(0), ("prn-intake-unknown",), (("prn-intake-unknown", "dosage"),))
     return _total([*parts, needed] if as_needed else parts)
+
+
+def _spelt(dosage: r4.Dosage, profile: Profile) -> r4.Dosage:
+    """*dosage* with units as the site means them."""
+    if not profile.units:
+        return dosage
+    parts = tuple(
+        msgspec.structs.replace(
+            one,
+            dose_quantity=one.dose_quantity and profile.unit(one.dose_quantity),
+            rate_quantity=one.rate_quantity and profile.unit(one.rate_quantity),
+        )
+        for one in dosage.dose_and_rate
+    )
+    return msgspec.structs.replace(dosage, dose_and_rate=parts)
+
+
+def _administered(dosage: r4.AdministrationDosage | None, profile: Profile) -> r4.AdministrationDosage | None:
+    """As `_spelt`, of what was given."""
+    if dosage is None or not profile.units:
+        return dosage
+    return msgspec.structs.replace(
+        dosage,
+        dose=dosage.dose and profile.unit(dosage.dose),
+        rate_quantity=dosage.rate_quantity and profile.unit(dosage.rate_quantity),
+    )
 
 
 def _total(parts: Sequence[Dose]) -> Dose:

@@ -77,7 +77,7 @@ def _value(element: Valued, code: Found, profile: Profile) -> Score:
         number = r4.whole(element.value_integer)
         return _told(None if number is None else Decimal(number), "valueInteger")
     if element.value_quantity is not None:
-        return _quantity(element.value_quantity)
+        return _quantity(profile.unit(element.value_quantity))
     if element.value_codeable_concept is not None:
         return _answer(element.value_codeable_concept, code, profile)
     if element.value_string is not None:
@@ -123,7 +123,8 @@ def _scaled(value: Decimal, code: Found, profile: Profile, path: str | None) -> 
     span = profile.pain_ranges.get(code.token)
     if span is not None:
         return _converted(value, span, path)
-    if code.meaning == "vas":
+    refused = code.meaning == "unstated" and profile.choices.unstated_pain_scale == "refuse"
+    if code.meaning == "vas" or refused:
         return Score(None, "scale-unknown", path)
     if not 0 <= value <= WORST:
         return Score(None, "scale-unknown" if code.meaning == "unstated" else "value-out-of-range", path)

@@ -56,7 +56,8 @@ def _person(
     facts: PatientFacts, profile: Profile, ledger: Ledger
 ) -> tuple[PatientFacts, Patient, list[Event]]:
     """*facts* without what may not be used, with the dates that bound a life; the person; their death."""
-    resources = {key: one for key, one in facts.resources.items() if _usable(key, one, profile, ledger)}
+    spelt = {key: _spelt(one, profile) for key, one in facts.resources.items()}
+    resources = {key: one for key, one in spelt.items() if _usable(key, one, profile, ledger)}
     records = dict(of_type(r4.Patient, resources))
     record = records.pop(facts.patient, None)
     merged = list(records.values())
@@ -72,6 +73,14 @@ def _person(
     died = next((one.on for one in deaths if one.on is not None), None)
     bounded = msgspec.structs.replace(born, died=died, panels=panels(resources, profile))
     return msgspec.structs.replace(bounded, calendar=read_calendar(bounded, profile)), patient, deaths
+
+
+def _spelt(resource: r4.Resource, profile: Profile) -> r4.Resource:
+    """A Procedure with its status in R4's words, where the site has its own."""
+    if not profile.statuses or not isinstance(resource, r4.Procedure):
+        return resource
+    meant = profile.statuses.get(resource.status or "")
+    return resource if meant is None else msgspec.structs.replace(resource, status=meant)
 
 
 def _usable(key: str, resource: r4.Resource, profile: Profile, ledger: Ledger) -> bool:

@@ -76,7 +76,7 @@ def course_kind(procedure: r4.Procedure, profile: Profile) -> CourseKind | None:
     Codes of the brain come first: a generic radiosurgery code beside one does not make it spinal.
     """
     sets = profile.codes.in_any(_SETS, procedure.code)
-    if "intracranial" in sets:
+    if "intracranial" in sets or _said("intracranial", procedure.code, profile):
         return "intracranial"
     profiles = procedure.meta.profile if procedure.meta else ()
     if "course-part" in sets or not PART_PROFILES.isdisjoint(profiles):

@@ -1,32 +1,48 @@
-"""How one EHR spells things: code sets, identifier systems, time zone, text rules.
+"""How one EHR spells things: code sets, identifier systems, time zone, text rules, and what a site chose.
 
 The profile `mcode` reads every standard code of the terminology tables, both routes; other profiles only
-add to it (`decisions.md` 23). A profile is a value: mapping never looks at a file.
+add to it (`decisions.md` 23). A profile is a value: mapping never looks at a file. What a profile file may
+say is in `grammar`.
 """
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
-from functools import cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from fhir_srs import tables
-from fhir_srs.codes import Codes, Pair
+from fhir_srs import r4, tables
+from fhir_srs.codes import Codes, LabelRule, Pair
 from fhir_srs.errors import ConfigurationError, UsageError
+from fhir_srs.mapping.choices import Choices
+from fhir_srs.mapping.grammar import (
+    CodeRow,
+    FactorRow,
+    Known,
+    TextRow,
+    Written,
+    own_codes,
+    whole_problems,
+)
+from fhir_srs.mapping.standards import (
+    Factor,
+    Factors,
+    Reason,
+    omed_tables,
+    reasons,
+    standard_aliases,
+    standard_sets,
+    variants,
+)
+from fhir_srs.mapping.strict import closest, held_against
 from fhir_srs.model import Issue, Severity
 
-
-class Reason(msgspec.Struct, frozen=True):
-    """One reason of the closed list: may the resource still count, and how severe it is then."""
-
-    used: bool
-    severity: Severity
+_BASE = "mcode"
 
 
 class TextRule(msgspec.Struct, frozen=True):
@@ -38,13 +54,6 @@ class TextRule(msgspec.Struct, frozen=True):
     meaning: str
 
 
-class Factor(msgspec.Struct, frozen=True):
-    """OMED in mg/day for each *unit* of a drug: `mg` (a day), or `ug/h` of a patch."""
-
-    factor: Decimal
-    unit: str
-
-
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """All rules that mapping needs, as values.
 
@@ -52,7 +61,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     *result_systems* mark our own results, never an input. *pain_ranges* gives low and high of scales
     that have none of their own (VAS). *products* maps a drug's product code to its ingredients.
     *known_modifiers* are modifierExtension urls that may be ignored. *omed_factors* maps ingredient and
-    form (`oral`, `transdermal`) to the factor of the table *omed_table*.
+    form (`oral`, `transdermal`) to the factor of the table *omed_table*. *units* are the site's spellings
+    in lower case, *statuses* its words for Procedure.status, *choices* its answers where the rules leave one.
     """
 
     name: str
@@ -63,12 +73,24 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     patient_identifier_system: str | None = None
     result_systems: frozenset[str] = frozenset()
     text_rules: tuple[TextRule, ...] = ()
+    units: Mapping[str, str] = {}
+    statuses: Mapping[str, str] = {}
+    choices: Choices = Choices()
     pain_ranges: Mapping[str, tuple[Decimal, Decimal]] = {}
     products: Mapping[Pair, tuple[str, ...]] = {}
     known_modifiers: frozenset[str] = frozenset()
     open_order_days: int = 30
     omed_table: str = "cdc-2022"
-    omed_factors: Mapping[tuple[str, str], Factor] = {}
+    omed_factors: Factors = {}
+
+    def unit(self, quantity: r4.Quantity) -> r4.Quantity:
+        """*quantity* with its unit as this site means it, where the site spells it its own way."""
+        if not self.units:
+            return quantity
+        meant = self.units.get((quantity.code or quantity.unit or "").strip().lower())
+        if meant is None:
+            return quantity
+        return msgspec.structs.replace(quantity, unit=meant, code=None, system=None)
 
     def issue(
         self, reason: str, resource: str | None, path: str | None = None, *, used: bool | None = None
@@ -83,53 +105,31 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return Issue(resource=resource, reason=reason, path=path, severity=severity, used=counts)
 
 
-class _CodeRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"name": "set"}):
-    name: str
-    system: str
-    code: str
-    meaning: str
-
-
-class _TextRow(_CodeRow, frozen=True, forbid_unknown_fields=True, rename={"name": "set"}):
-    pattern: str
-
-
-class _ProductRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    system: str
-    code: str
-    ingredients: tuple[str, ...]
-
-
-# What a profile file may say, and the type of each; anything else in it is an error.
-_KEYS: Mapping[str, Any] = {
-    "name": str,
-    "version": str,
-    "time_zone": str,
-    "patient_identifier_system": str,
-    "result_systems": frozenset[str],
-    "open_order_days": int,
-    "omed_table": str,
-    "known_modifiers": frozenset[str],
-    "systems": dict[str, str],
-    "codes": tuple[_CodeRow, ...],
-    "text_rules": tuple[_TextRow, ...],
-    "products": tuple[_ProductRow, ...],
-    "pain_ranges": dict[str, tuple[Decimal, Decimal]],
-}
+def shipped_profiles() -> list[str]:
+    """The names of the profiles that come with the program, sorted."""
+    return [Path(path).stem for path in tables.names("profiles/*.toml")]
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
-    """The site profile of that name, or in that file (a path ends in `.toml`), on top of `mcode`.
+    """The site profile of that name, or in that file (a path ends in `.toml`), on top of what it extends.
 
     UsageError for a name that does not exist, ConfigurationError with every problem of a bad file.
     """
     name = str(name_or_path)
     if name.endswith(".toml"):
-        return _profile(name, _read(Path(name)))
-    known = [Path(path).stem for path in tables.names("profiles/*.toml")]
-    if name not in known:
-        raise UsageError(f"no such profile; there are: {', '.join(known)}")
-    return _profile(name, tables.text(f"profiles/{name}.toml"))
+        return parse_profile(_read(Path(name)), name=Path(name).name)
+    if name not in shipped_profiles():
+        raise UsageError(f"no such profile; there are: {', '.join(shipped_profiles())}")
+    return parse_profile(tables.text(f"profiles/{name}.toml"), name=name)
+
+
+def parse_profile(text: str, *, name: str) -> Profile:
+    """The profile that the TOML *text* describes; ConfigurationError lists every problem by path."""
+    tree = _tree(text, name)
+    ancestors = _ancestors(tree, name)
+    sets = _sets([row for one in ancestors for row in one.codes], standard_sets())
+    written = _checked(tree, Known(sets, own_codes(tree)), name)
+    return _build([*ancestors, written], name.removesuffix(".toml"))
 
 
 def _read(path: Path) -> str:
@@ -139,106 +139,112 @@ def _read(path: Path) -> str:
         raise ConfigurationError("profile", [f"the file cannot be read: {type(error).__name__}"]) from None
 
 
-def _profile(name: str, text: str) -> Profile:
-    """The profile that *text* describes, its additions after those of `mcode`."""
-    own = _values(name, text)
-    base = _values("mcode", tables.text("profiles/mcode.toml"))
-    merged = {**base, **own}
-    for key in ("result_systems", "known_modifiers"):
-        merged[key] = base.get(key, frozenset()) | own.get(key, frozenset())
+def _tree(text: str, name: str) -> dict[str, Any]:
     try:
-        return _build(name, merged)
-    except (re.error, ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigurationError(f"profile {name}", [f"{type(error).__name__}: {error}"]) from None
-
-
-def _values(name: str, text: str) -> dict[str, Any]:
-    """The entries of one profile file, each of its right type."""
-    try:
-        entries = tomllib.loads(text)
+        return tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"profile {name}", [str(error)]) from None
-    problems = [f"{key}: unknown entry" for key in entries if key not in _KEYS]
-    values: dict[str, Any] = {}
-    for key in entries.keys() & _KEYS.keys():
-        try:
-            values[key] = msgspec.convert(entries[key], _KEYS[key])
-        except msgspec.ValidationError as error:
-            problems.append(f"{key}: {error}")
+        place = re.search(r"\(at [^()]*\)", str(error))
+        raise ConfigurationError(
+            f"profile {name}", [f"not TOML{f' {place.group()}' if place else ''}"]
+        ) from None
+
+
+def _ancestors(tree: Mapping[str, Any], name: str) -> list[Written]:
+    """The shipped profiles that *tree* builds on, the oldest, `mcode`, first."""
+    parent = tree.get("extends", _BASE)
+    if name == _BASE:
+        return []
+    if not isinstance(parent, str) or parent not in shipped_profiles():
+        parent = _BASE
+    above = _tree(tables.text(f"profiles/{parent}.toml"), parent)
+    older = _ancestors(above, parent)
+    sets = _sets([row for one in older for row in one.codes], standard_sets())
+    return [*older, _checked(above, Known(sets, own_codes(above)), parent)]
+
+
+def _checked(tree: Mapping[str, Any], known: Known, name: str) -> Written:
+    written, problems = held_against(Written, tree, known)
+    _, wrong = held_against(Choices, written.choices, known)
+    problems += [f"choices.{one}" for one in wrong]
+    problems += whole_problems(written, known)
+    if written.extends is not None and written.extends not in shipped_profiles():
+        problems.append(f"extends: no such profile{closest(written.extends, shipped_profiles())}")
     if problems:
-        raise ConfigurationError(f"profile {name}", sorted(problems))
-    return values
+        raise ConfigurationError(f"profile {name}", problems)
+    return written
 
 
-def _build(name: str, values: Mapping[str, Any]) -> Profile:
-    zone = values.get("time_zone")
+def _build(layers: Sequence[Written], name: str) -> Profile:
+    """The profile of *layers*, of which a later one adds to the earlier, or decides otherwise."""
+    last = layers[-1]
+    zone = _latest(layers, "time_zone")
+    table = _latest(layers, "omed_table") or "cdc-2022"
+    sets = _sets([row for one in layers for row in one.codes], standard_sets())
+    known = Known(sets)
+    choices, _ = held_against(Choices, _merged(layers, "choices"), known)
+    labels = tuple(
+        LabelRule(re.compile(row.pattern, re.IGNORECASE), row.means)
+        for one in reversed(layers)
+        for row in one.site_labels
+    )
     return Profile(
-        name=values.get("name", name),
-        version=values.get("version", "1"),
-        codes=_codes(values.get("codes", ()), values.get("systems", {})),
-        reasons=_reasons(),
+        name=last.name or name,
+        version=last.version or "1",
+        codes=_codes(sets, _merged(layers, "systems"), labels),
+        reasons=reasons(),
         time_zone=ZoneInfo(zone) if zone else None,
-        patient_identifier_system=values.get("patient_identifier_system"),
-        result_systems=values["result_systems"],
-        text_rules=tuple(map(_text_rule, values.get("text_rules", ()))),
-        pain_ranges=values.get("pain_ranges", {}),
-        products={(row.system, row.code): row.ingredients for row in values.get("products", ())},
-        known_modifiers=values["known_modifiers"],
-        open_order_days=values.get("open_order_days", 30),
-        omed_table=values["omed_table"],
-        omed_factors=_factors(values["omed_table"]),
+        patient_identifier_system=_latest(layers, "patient_identifier_system"),
+        result_systems=frozenset(system for one in layers for system in one.result_systems),
+        # The site's own rules speak before those of what it extends.
+        text_rules=tuple(_text_rule(row, known) for one in reversed(layers) for row in one.text_rules),
+        units={unit.strip().lower(): meant for unit, meant in _merged(layers, "units").items()},
+        statuses=_merged(layers, "statuses"),
+        choices=choices,
+        pain_ranges=_merged(layers, "pain_ranges"),
+        products={(row.system, row.code): row.ingredients for one in layers for row in one.products},
+        known_modifiers=frozenset(url for one in layers for url in one.known_modifiers),
+        open_order_days=_latest(layers, "open_order_days") or 30,
+        omed_table=table,
+        omed_factors=_factors(table, [row for one in layers for row in one.omed_factors]),
     )
 
 
-def _text_rule(row: _TextRow) -> TextRule:
-    return TextRule(row.name, re.compile(row.pattern, re.IGNORECASE), (row.system, row.code), row.meaning)
+def _latest(layers: Iterable[Written], key: str) -> Any:
+    return next((one for one in (getattr(one, key) for one in reversed([*layers])) if one is not None), None)
 
 
-def _codes(extra: Iterable[_CodeRow], systems: Mapping[str, str]) -> Codes:
-    """The terminology tables with the site's own codes on top."""
-    sets: dict[str, dict[Pair, str]] = {name: dict(pairs) for name, pairs in _standard_sets().items()}
+def _merged(layers: Iterable[Written], key: str) -> dict[str, Any]:
+    return {name: value for one in layers for name, value in getattr(one, key).items()}
+
+
+def _text_rule(row: TextRow, known: Known) -> TextRule:
+    meaning = known.meaning(row.name, row.pair, row.meaning) or ""
+    return TextRule(row.name, re.compile(row.pattern, re.IGNORECASE), row.pair, meaning)
+
+
+def _sets(
+    extra: Iterable[CodeRow], standard: Mapping[str, Mapping[Pair, str]]
+) -> Mapping[str, Mapping[Pair, str]]:
+    """The *standard* sets with *extra* codes on top."""
+    known = Known(standard)
+    sets: dict[str, dict[Pair, str]] = {name: dict(pairs) for name, pairs in standard.items()}
     for row in extra:
-        sets.setdefault(row.name, {})[row.system, row.code] = row.meaning
-    aliases = {row["alias"]: row["system"] for row in tables.rows("systems.csv")}
-    known = {system for pairs in sets.values() for system, _ in pairs}
-    spelt = {variant: system for system in sorted(known) for variant in _variants(system)}
-    return Codes.of(sets, {**spelt, **aliases, **systems})
-
-
-@cache
-def _standard_sets() -> Mapping[str, Mapping[Pair, str]]:
-    sets: dict[str, dict[Pair, str]] = {}
-    for table in tables.names("terminology/*.csv"):
-        for row in tables.rows(table):
-            sets.setdefault(row["set"], {})[row["system"], row["code"]] = row["meaning"]
+        sets[row.name][row.pair] = known.meaning(row.name, row.pair, row.meaning) or ""
     return sets
 
 
-def _variants(system: str) -> Iterable[str]:
-    """*system* as it is often misspelt: https for http, a slash at the end (fhir-mapping.md section 7)."""
-    other = system.replace("http://", "https://", 1) if system.startswith("http://") else None
-    bare = system.rstrip("/")
-    other = other or (system.replace("https://", "http://", 1) if system.startswith("https://") else None)
-    spellings = {bare, f"{bare}/"} | ({other.rstrip("/"), f"{other.rstrip('/')}/"} if other else set())
-    return spellings - {system}
+def _codes(
+    sets: Mapping[str, Mapping[Pair, str]], systems: Mapping[str, str], labels: tuple[LabelRule, ...]
+) -> Codes:
+    known = {system for pairs in sets.values() for system, _ in pairs}
+    spelt = {variant: system for system in sorted(known) for variant in variants(system)}
+    return Codes.of(sets, {**spelt, **standard_aliases(), **systems}, labels)
 
 
-def _factors(table: str) -> Mapping[tuple[str, str], Factor]:
-    """The factors of one table; ValueError, naming those that exist, for another."""
-    rows = list(tables.rows("omed.csv"))
-    known = sorted({row["table"] for row in rows})
-    if table not in known:
-        raise ValueError(f"omed_table: there are: {', '.join(known)}")
-    return {
-        (row["ingredient"], row["form"]): Factor(Decimal(row["factor"]), row["unit"])
-        for row in rows
-        if row["table"] == table
-    }
+def _factors(table: str, own: Iterable[FactorRow]) -> Factors:
+    """The factors of *table*: one of ours, else the site's own."""
+    shipped = omed_tables().get(table)
+    return shipped or {(row.ingredient, row.form): Factor(row.factor, row.unit) for row in own}
 
 
-@cache
-def _reasons() -> Mapping[str, Reason]:
-    return {
-        row["reason"]: Reason(row["used"] == "yes", msgspec.convert(row["severity"], Severity))
-        for row in tables.rows("issues.csv")
-    }
+__all__ = ["Factor", "Profile", "Reason", "TextRule", "load_profile", "parse_profile", "shipped_profiles"]

@@ -64,7 +64,8 @@ def read_site(concepts: Sequence[ConceptLike], label: str | None, codes: Codes) 
 def _read_site(concepts: tuple[ConceptLike, ...], label: str | None, codes: Codes) -> Site:
     """The site of *concepts* and *label*: few are different, in a cohort or in a hospital."""
     coded = _coded(concepts, codes)
-    spoken = _spoken(concepts, label, spinal=coded.spinal)
+    texts = [text and codes.spelt(text) for text in (label, *(concept.text for concept in concepts))]
+    spoken = _spoken(texts, label, spinal=coded.spinal)
     reasons = ("code-system-misspelt",) if coded.misspelt else ()
     if coded.organ or (spoken.organ and not coded.levels):
         return Site(spinal=False, reasons=(*reasons, "volume-organ-at-risk"))
@@ -111,9 +112,8 @@ def _levels(coded: _Coded, spoken: Spoken) -> tuple[tuple[str, ...], str | None]
     return spoken.levels, "level-from-text"
 
 
-def _spoken(concepts: Sequence[ConceptLike], label: str | None, *, spinal: bool) -> Spoken:
-    """What label and texts say together: the one that holds the others, or `impossible`."""
-    texts = [label, *(concept.text for concept in concepts)]
+def _spoken(texts: Sequence[str | None], label: str | None, *, spinal: bool) -> Spoken:
+    """What the *texts*, the *label* first, say together: the one that holds the others, or `impossible`."""
     heard = [one for text in texts if text and (one := parse_label(text, spinal=spinal)) != ABOUT_NOTHING]
     if not heard:
         return ABOUT_NOTHING

@@ -142,9 +142,9 @@ def entries(
     without volume. An entry without volume lies where the course does.
     """
     site = course_site(course, profile)
-    told = [_Phase(one, tuple(_phase_entries(one, volumes))) for one in phases]
+    told = [_Phase(one, tuple(_phase_entries(one, volumes, profile))) for one in phases]
     own = tuple(
-        _entry(extension, f"extension[{place}]", volumes, site)
+        _entry(extension, f"extension[{place}]", volumes, site, profile)
         for place, extension in enumerate(course.procedure.extension)
         if extension.url == DOSE and course.kind != "part"
     )
@@ -160,12 +160,15 @@ def entries(
     )
 
 
-def _entry(extension: r4.Extension, path: str, volumes: Mapping[str, Volume], site: Site) -> Entry:
+def _entry(
+    extension: r4.Extension, path: str, volumes: Mapping[str, Volume], site: Site, profile: Profile
+) -> Entry:
     parts = {one.url: one for one in extension.extension}
     volume, reasons = _volume(parts.get("volume"), path, volumes)
     fractions = read_fractions(parts.get("fractionsDelivered"))
     total = parts.get("totalDoseDelivered")
-    dose = read_dose(total.value_quantity if total else None, fractions.number)
+    quantity = profile.unit(total.value_quantity) if total and total.value_quantity else None
+    dose = read_dose(quantity, fractions.number, profile.choices.dose_without_unit)
     said = dose.reasons + fractions.reasons
     return Entry(
         volume=volume,
@@ -252,9 +255,9 @@ def _from_phases(phases: Sequence[_Phase]) -> Iterator[Entry]:
         )
 
 
-def _phase_entries(phase: Course, volumes: Mapping[str, Volume]) -> Iterator[Entry]:
+def _phase_entries(phase: Course, volumes: Mapping[str, Volume], profile: Profile) -> Iterator[Entry]:
     for extension in phase.doses:
-        yield _entry(extension, "extension", volumes, Site())
+        yield _entry(extension, "extension", volumes, Site(), profile)
 
 
 def _phase_sums(volume: Volume, phases: Sequence[_Phase]) -> tuple[Decimal | None, int | None]:

@@ -102,9 +102,23 @@ def test_a_profile_that_is_not_there_is_a_usage_error():
     [
         ('colour = "red"\nopen_order_days = "x"\n', ["colour", "open_order_days"]),
         ("name = [", [""]),
-        ('time_zone = "Mars/Olympus"', ["ZoneInfoNotFoundError"]),
-        ('[[text_rules]]\nset="a"\npattern="("\nsystem="b"\ncode="c"\nmeaning="d"', [""]),
-        ('[[codes]]\nset="a"\ncolour="b"', ["codes"]),
+        ('time_zone = "Mars/Olympus"', ["time_zone: no such time zone"]),
+        (
+            '[[text_rules]]\nset="pian"\npattern="("\nsystem="b"\ncode="c"\nmeaning="d"',
+            ["text_rules[0].pattern: no regular expression", 'did you mean "pain"?'],
+        ),
+        ('[[codes]]\nset="a"\ncolour="b"', ["codes[0].colour: unknown", "codes[0].system", "codes[0].code"]),
+        ('[[codes]]\nset="pain"\nsystem="x"\ncode="y"\nmeaning="nsr"', ["codes[0].meaning: must be one of"]),
+        ('extends = "epik-like"', ['extends: no such profile (did you mean "epic-like"?)']),
+        (
+            '[choices]\ndose_without_unit = "rad"\nsame_course = 3',
+            ["choices.dose_without_unit", "choices.same"],
+        ),
+        ('[units]\n"BED" = "Gy"\n"centi" = "cgy"', ['units."BED"', 'units."centi"']),
+        ('[pain_ranges]\n"http://loinc.org|38214-3" = [100, 0]', ["the lowest value must be below"]),
+        ('[systems]\n"urn:x" = "http://loinc.com"', ['did you mean "http://loinc.org"?']),
+        ('[[site_labels]]\npattern = "BWK"\nmeans = "kidney"', ["site_labels[0].means"]),
+        ('omed_table = "cdc-1999"', ["omed_table: there are"]),
     ],
 )
 def test_a_bad_profile_says_every_problem(tmp_path, text, problems):

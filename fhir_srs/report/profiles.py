@@ -1,0 +1,91 @@
+"""What a site profile makes of a source: for each resource the rule that took it, or why none did.
+
+All of it is what mapping told; nothing is judged again. References, codes and reasons only, no values.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from fhir_srs.mapping import map_resources
+from fhir_srs.mapping.facts import Use
+from fhir_srs.mapping.profile import Profile
+from fhir_srs.model import Mapped
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """One resource. *rule* is `lesion`, an event kind, `used`, `not used` or `other data`; *how* is why."""
+
+    resource: str
+    rule: str
+    how: tuple[str, ...] = ()
+
+
+def explained(bodies: Iterable[bytes], profile: Profile) -> list[Taken]:
+    """What becomes of each resource in *bodies*, sorted by reference.
+
+    A resource that could not be read has no reference and is not listed; the issues have it.
+    """
+    uses: dict[str, Use] = {}
+    mapped = map_resources(bodies, profile=profile, fate=uses.__setitem__)
+    lesions, events = _lesions(mapped), _events(mapped)
+    refused, remarks = _issues(mapped, used=False), _issues(mapped, used=True)
+    found: list[Taken] = []
+    for key in sorted(uses.keys() | refused.keys()):
+        more = tuple(remarks.get(key, ()))
+        if key in events:
+            found += [Taken(resource=key, rule=rule, how=(*how, *more)) for rule, how in events[key]]
+        elif key in lesions:
+            found.append(Taken(resource=key, rule="lesion", how=(*lesions[key], *more)))
+        elif key in refused:
+            found.append(Taken(resource=key, rule="not used", how=tuple(refused[key])))
+        else:
+            found.append(Taken(resource=key, rule=_RULES[uses[key]], how=more))
+    return found
+
+
+_RULES: Mapping[Use, str] = {"used": "used", "ignored": "other data", "refused": "not used"}
+
+
+def _lesions(mapped: Mapped) -> Mapping[str, list[str]]:
+    """Sources of lesions -> what the lesion is."""
+    told: dict[str, list[str]] = {}
+    for lesion in mapped.lesions:
+        place = " ".join(lesion.levels) or lesion.region or "level unknown"
+        for source in lesion.sources:
+            told.setdefault(_key(source), []).append(f"{place} {lesion.technique or 'technique unknown'}")
+    return told
+
+
+def _events(mapped: Mapped) -> Mapping[str, list[tuple[str, tuple[str, ...]]]]:
+    """Sources of events -> kind, and code, link, evidence and flags."""
+    told: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for event in mapped.events:
+        how = filter(None, (event.code, f"linked by {event.link}", event.evidence, *event.flags))
+        told.setdefault(_key(event.source), []).append((event.kind, tuple(how)))
+    return told
+
+
+def _issues(mapped: Mapped, *, used: bool) -> Mapping[str, list[str]]:
+    told: dict[str, list[str]] = {}
+    for issue in mapped.issues:
+        if issue.used is used and issue.resource is not None:
+            told.setdefault(issue.resource, []).append(
+                f"{issue.reason} ({issue.path})" if issue.path else issue.reason
+            )
+    return told
+
+
+def _key(source: str) -> str:
+    return source.partition("/_history/")[0]
+
+
+def taken_lines(rows: Sequence[Taken]) -> Iterator[str]:
+    """*rows* as text, one line a resource, and how many each rule took."""
+    wide = max((len(one.resource) for one in rows), default=0)
+    for one in rows:
+        yield f"{one.resource.ljust(wide)}  {one.rule.ljust(14)}  {', '.join(one.how)}".rstrip()
+    yield ""
+    for rule, number in sorted(Counter(one.rule for one in rows).items()):
+        yield f"{number:9,}  {rule}"
