@@ -54,9 +54,9 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     *complete* says whether the pull proved that it saw everything. *left_out* counts patients by reason:
     opt-out, opt-out-listed, test-patient, purged. *notes* say what the server cannot do. *tables* holds the
     estimates by (study, version), *resources* the fates of what was mapped, *patients* how many have a
-    lesion; these, *requests*, *cutoff* and the two of the error are more than `--json` prints. *outbox* counts what we mean
-    to have on the target by state, *quarantined* unreadable resources by reason; *last_success* is the end
-    of the last run that was done.
+    lesion; these, *requests*, *cutoff* and the two of the error are more than `--json` prints. *outbox*
+    counts what we mean to have on the target by state, *quarantined* unreadable resources by reason;
+    *last_success* is the end of the last run that was done.
     """
 
     run: str
