@@ -185,6 +185,8 @@ def test_a_signal_ends_the_workers_and_removes_the_spill(sources, spill_here, nu
     for copy in range(10):
         (sources / f"{copy}.ndjson").symlink_to(sources / "a.ndjson")
     command = [sys.executable, "-m", "fhir_srs", "map", str(sources), "--jobs", str(jobs)]
+    # Where the tests run in the background SIGINT is ignored, which a process hands on to its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         wait_until(lambda: any(spill_here()[0].iterdir()) if spill_here() else False)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
