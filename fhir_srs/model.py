@@ -46,6 +46,13 @@ Rung = Literal[
     "condition",
     "patient",
 ]
+# The vertebral levels, cranial to caudal.
+LEVELS = (
+    *(f"C{n}" for n in range(1, 8)),
+    *(f"T{n}" for n in range(1, 13)),
+    *(f"L{n}" for n in range(1, 6)),
+    *(f"S{n}" for n in range(1, 6)),
+)
 Evidence = Literal["administration", "statement", "dispense", "order"]
 Grain = Literal["lesion", "patient", "cohort"]
 EstimateStatus = Literal["estimated", "not-reached", "not-estimable"]
@@ -329,6 +336,7 @@ EVENT_KEYS = ("patient", "lesion_id", "link", "kind", "on", "value", "unit", "co
 __all__ = [
     "EVENT_KEYS",
     "LESION_KEYS",
+    "LEVELS",
     "Estimate",
     "EstimateStatus",
     "Event",

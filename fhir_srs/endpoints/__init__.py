@@ -12,7 +12,8 @@ from fhir_srs.endpoints.courses import Excluded, read_courses
 from fhir_srs.endpoints.lesions import derive_times
 from fhir_srs.endpoints.patients import derive_patient
 from fhir_srs.endpoints.response import derive_responses
-from fhir_srs.endpoints.study import Study, load_study, shipped_studies
+from fhir_srs.endpoints.study import Study
+from fhir_srs.endpoints.study_file import load_study, shipped_studies
 from fhir_srs.model import Mapped, Response, TimeToEvent
 
 __all__ = ["Excluded", "Outcomes", "Study", "derive", "load_study", "shipped_studies"]

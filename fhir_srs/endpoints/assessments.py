@@ -2,17 +2,17 @@
 
 A score linked to a lesion counts for it. A patient-level score counts while exactly one treated lesion is
 under observation: from 28 days before its first fraction to the day before its retreatment
-(`attribution = single`, decisions.md E2 and E3). One day gives one assessment: its worst score.
+(`attribution = single`, decisions.md E2 and E3); under `site` never, under `index` for the index lesion.
+One day gives one assessment: its worst score.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
 import msgspec
 
 from fhir_srs.dates import PartialDate
-from fhir_srs.endpoints.study import BASELINE
 from fhir_srs.model import Event, Lesion, Rung
 
 # Scales of their own, never mixed with the 0-10 numeric ratings or each other (fhir-mapping.md section 4).
@@ -55,9 +55,10 @@ def series(event: Event) -> str:
     return event.code if event.code in OWN_SERIES and event.code else "0-10"
 
 
-def observed(lesions: Iterable[Lesion], retreated: dict[str, date | None]) -> tuple[Span, ...]:
-    """The spans of all treated lesions of a patient, eligible or not."""
-    before = timedelta(days=-BASELINE.first)
+def observed(
+    lesions: Iterable[Lesion], retreated: Mapping[str, date | None], before: timedelta
+) -> tuple[Span, ...]:
+    """The spans of all treated lesions of a patient, eligible or not, from *before* their first fraction."""
     return tuple(
         Span(
             lesion_id=lesion.lesion_id,
@@ -68,11 +69,29 @@ def observed(lesions: Iterable[Lesion], retreated: dict[str, date | None]) -> tu
     )
 
 
+# Which patient-level scores a lesion may claim, of the lesions *seen* (under observation) on their day.
+Claim = Callable[[str, frozenset[str]], bool]
+
+
+def claims(attribution: str, index: str | None) -> Claim:
+    """The rule of *attribution* (section 2); *index* is the patient's index lesion, for `index`."""
+    if attribution == "index":
+        return lambda own, seen: own == index and own in seen
+    if attribution == "single":
+        return lambda own, seen: seen == {own}
+    return lambda _own, _seen: False
+
+
 def read_scores(
-    lesion: Lesion, linked: frozenset[str], events: Sequence[Event], spans: Sequence[Span], wanted: str
+    lesion: Lesion,
+    linked: frozenset[str],
+    events: Sequence[Event],
+    spans: Sequence[Span],
+    wanted: str,
+    claim: Claim,
 ) -> Scores:
     """
-    The scores of series *wanted* for *lesion*: those linked to it or to *linked*, and the patient's.
+    The scores of series *wanted* for *lesion*: linked to it or to *linked*, and by *claim* the patient's.
 
     *linked* holds, for its baseline, its predecessors at a shared level.
     """
@@ -82,8 +101,8 @@ def read_scores(
     for event, on in _pains(events, wanted):
         if after_treatment(event, lesion):
             continue
-        seen = {span.lesion_id for span in spans if _overlaps(span, on)}
-        if event.lesion_id in lesion_ids or (event.lesion_id is None and seen == {own}):
+        seen = frozenset(span.lesion_id for span in spans if _overlaps(span, on))
+        if event.lesion_id in lesion_ids or (event.lesion_id is None and claim(own, seen)):
             mine.append(event)
         elif event.lesion_id is None and own in seen:
             strange.append(on)

@@ -1,4 +1,4 @@
-"""Pain response rules as tables: ICPRE's two dimensions, and the point-drop rule of `ryu2008`.
+"""Pain response rules as tables: ICPRE's two dimensions, the point drops of `ryu2008` and `rtog0631`.
 
 The theory is spec/endpoints.md section 3. Every (P0, M0, Pt, Mt) has exactly one category: a rule set is a
 sequence of steps, the first that holds decides, and its name is the arm that is reported.
@@ -13,10 +13,28 @@ from typing import Literal
 
 import msgspec
 
-Category = Literal["CR", "PR", "PP", "IR", "STABLE", "PROG", "NE"]
+Category = Literal["CR", "PR", "PP", "IR", "STABLE", "PROG", "RESPONDER", "NON-RESPONDER", "NE"]
 
-FALL = Decimal("0.75")  # Nakamura 2016 table 1: a fall of at least a quarter
-RISE = Decimal("1.25")  # ICPRE: a rise of at least a quarter
+
+class Band(msgspec.Struct, frozen=True):
+    """
+    Within which ratios the OMED is stable, and whether an increase inside it is tolerated.
+
+    A quarter less is a fall (Nakamura 2016 table 1), a quarter more a rise (ICPRE). CR and PR allow no
+    increase by any amount; with *tolerant* (`omed_increase = 25-percent`) none that is a rise.
+    """
+
+    fall: Decimal = Decimal("0.75")
+    rise: Decimal = Decimal("1.25")
+    tolerant: bool = False
+
+    def rises(self, before: Decimal, after: Decimal) -> bool:
+        """Whether the OMED rose to the ratio of the band, or from nothing (section 3, `rise`)."""
+        return after >= self.rise * before if before > 0 else after > 0
+
+    def falls(self, before: Decimal, after: Decimal) -> bool:
+        """Whether the OMED fell to the ratio of the band (section 3, `fall`)."""
+        return before > 0 and after <= self.fall * before
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,21 +45,22 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     omed_before: Decimal
     omed_after: Decimal
     delta: Decimal
+    band: Band = Band()
 
     @property
     def increased(self) -> bool:
-        """More opioid than before, by any amount."""
-        return self.omed_after > self.omed_before
+        """More opioid than the study tolerates."""
+        return self.rise if self.band.tolerant else self.omed_after > self.omed_before
 
     @property
     def fall(self) -> bool:
         """A quarter less, or better."""
-        return self.omed_before > 0 and self.omed_after <= FALL * self.omed_before
+        return self.band.falls(self.omed_before, self.omed_after)
 
     @property
     def rise(self) -> bool:
         """A quarter more, or an opioid started."""
-        return omed_rise(self.omed_before, self.omed_after)
+        return self.band.rises(self.omed_before, self.omed_after)
 
     @property
     def worse(self) -> bool:
@@ -52,11 +71,6 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     def better(self) -> bool:
         """Pain down by the study's delta or more."""
         return self.after <= self.before - self.delta
-
-
-def omed_rise(before: Decimal, after: Decimal) -> bool:
-    """Whether the OMED went up by a quarter, or from nothing (spec/endpoints.md section 3, `rise`)."""
-    return after >= RISE * before if before > 0 else after > 0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -85,11 +99,22 @@ THRESHOLD = (
     Step("prog", "PROG", lambda c: c.worse),
     Step("stable", "STABLE", lambda _: True),
 )
-RULES = {"icpre": ICPRE, "threshold": THRESHOLD}
+# RTOG 0631 (PMID 37079324): a drop of at least 3 without more opioid; the other categories from memory
+# (section 3, decisions.md E10). A drop with more opioid is indeterminate, also down to 0.
+RTOG = (
+    Step("ir-omed", "IR", lambda c: c.better and c.increased),
+    Step("prog-pain", "PROG", lambda c: c.worse),
+    Step("prog-omed", "PROG", lambda c: c.increased),
+    Step("cr", "CR", lambda c: c.after == 0),
+    Step("pr", "PR", lambda c: c.better),
+    Step("stable", "STABLE", lambda _: True),
+)
+RULES = {"icpre": ICPRE, "threshold": THRESHOLD, "rtog": RTOG}
 # Best first: what "best class" means under each rule (section 16; ICPRE by analogy).
 BEST_FIRST: dict[str, tuple[Category, ...]] = {
     "icpre": ("CR", "PR", "IR", "PP"),
     "threshold": ("CR", "PR", "STABLE", "PROG"),
+    "rtog": ("CR", "PR", "STABLE", "IR", "PROG"),
 }
 RESPONSE: frozenset[str] = frozenset({"CR", "PR"})
 

@@ -12,9 +12,9 @@ import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
 from fhir_srs.endpoints.courses import Course
-from fhir_srs.endpoints.criteria import RESPONSE, omed_rise
+from fhir_srs.endpoints.criteria import RESPONSE
 from fhir_srs.endpoints.relapse import Occurrence, RelapseRule, relapse
-from fhir_srs.endpoints.response import Verdict, best, judge, not_due, reading
+from fhir_srs.endpoints.response import Verdict, band_of, best, judge, not_due, reading
 from fhir_srs.endpoints.study import Study
 from fhir_srs.endpoints.tte import Subject, left_out, time_to_event
 from fhir_srs.model import TimeToEvent
@@ -37,9 +37,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         if self.best.category in {"CR", "PR", "STABLE"}:
             return True
         one, before = self.best, self.course.baseline
-        if one.category != "IR" or one.assessment is None or before is None:
+        if (self.study.rule, one.category) != ("icpre", "IR") or one.assessment is None or before is None:
             return False
-        return one.assessment.value < before.value + self.study.pain_delta and not _rise(one)
+        return one.assessment.value < before.value + self.study.pain_delta and not _rise(one, self.study)
 
     @property
     def late(self) -> bool:
@@ -48,9 +48,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
         return first is not None and (first - self.t0).days > self.study.late_entry
 
 
-def _rise(verdict: Verdict) -> bool:
+def _rise(verdict: Verdict, study: Study) -> bool:
     before, after = verdict.omed_before.value, verdict.omed_after.value
-    return before is not None and after is not None and omed_rise(before, after)
+    return before is not None and after is not None and band_of(study).rises(before, after)
 
 
 def read_progress(course: Course, study: Study, cutoff: date) -> Progress | None:
@@ -62,7 +62,7 @@ def read_progress(course: Course, study: Study, cutoff: date) -> Progress | None
         study=study,
         t0=course.t0,
         best=best(course, study),
-        due=not_due(course, study.best, cutoff) is None,
+        due=not_due(course, study, study.best, cutoff) is None,
         relief=_relief(course, study),
         last=course.follow_up[-1] if course.follow_up else None,
     )
@@ -150,7 +150,12 @@ def _relapse(one: Progress) -> Occurrence | None:
 
 def _rule(one: Progress) -> RelapseRule:
     study = one.study
-    return RelapseRule(delta=study.relapse_delta, after_day=study.flare_days, omed=study.relapse_omed)
+    return RelapseRule(
+        delta=study.relapse_delta,
+        after_day=study.flare_days,
+        omed=study.relapse_omed,
+        band=band_of(study),
+    )
 
 
 def duration_descriptive(subject: Subject, one: Progress) -> TimeToEvent:

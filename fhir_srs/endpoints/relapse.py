@@ -8,7 +8,7 @@ import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
 from fhir_srs.endpoints.courses import Course
-from fhir_srs.endpoints.criteria import omed_rise
+from fhir_srs.endpoints.criteria import Band
 from fhir_srs.endpoints.opioids import Omed, same_evidence
 
 
@@ -28,6 +28,7 @@ class RelapseRule(msgspec.Struct, frozen=True, kw_only=True):
     delta: Decimal
     after_day: int
     omed: bool
+    band: Band = Band()
 
 
 def relapse(
@@ -57,7 +58,7 @@ def _rises(
         if one.on is None:
             continue
         if nadir is not None and course.day(one.on) > rule.after_day:
-            found = _pain(one, nadir, rule) or (_opioid(course, one, nadir) if rule.omed else None)
+            found = _pain(one, nadir, rule) or (_opioid(course, one, nadir, rule) if rule.omed else None)
             if found:
                 yield found
         if nadir is None or one.value < nadir.value:
@@ -73,12 +74,12 @@ def _pain(one: Assessment, nadir: Assessment, rule: RelapseRule) -> Occurrence |
     )
 
 
-def _opioid(course: Course, one: Assessment, nadir: Assessment) -> Occurrence | None:
+def _opioid(course: Course, one: Assessment, nadir: Assessment, rule: RelapseRule) -> Occurrence | None:
     """Arm b: looked at on days with a score; unknown or unequal evidence skips it (decisions.md E6)."""
     then, now = course.omed(nadir.on), course.omed(one.on)
     if one.on is None or then.value is None or now.value is None or not same_evidence(then, now):
         return None
-    if not omed_rise(then.value, now.value):
+    if not rule.band.rises(then.value, now.value):
         return None
     sources = _joined(one.sources, nadir.sources, then, now)
     return Occurrence(on=one.on, description="opioid dose up by a quarter since the nadir", sources=sources)

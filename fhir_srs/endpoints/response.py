@@ -11,12 +11,15 @@ from decimal import Decimal
 import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
-from fhir_srs.endpoints.courses import Course, touches, within
-from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Category, Change, classify
+from fhir_srs.endpoints.courses import Companion, Course, touches, within
+from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Band, Category, Change, classify
+from fhir_srs.endpoints.history import time_zero
 from fhir_srs.endpoints.opioids import UNKNOWN, Omed, same_evidence
-from fhir_srs.endpoints.study import WINDOWS, Study, Window
+from fhir_srs.endpoints.study import Rule, Study, Window
 from fhir_srs.model import Response
 
+# Of a study under `rtog`, whether the lesion's patient responded, all sites looked at.
+RESPONDER = "responder"
 ICPRE_DELTA = Decimal(2)  # the class printed beside a threshold study (decisions.md E13)
 
 
@@ -35,21 +38,27 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class Reading(msgspec.Struct, frozen=True):
     """How pain and OMED are judged: a rule set, its delta, and whether opioids count."""
 
-    rule: str
+    rule: Rule
     delta: Decimal
     aware: bool
+    band: Band = Band()
 
 
 def reading(study: Study) -> Reading:
     """The reading that *study* names."""
-    return Reading(study.rule, study.pain_delta, study.analgesics == "aware")
+    return Reading(study.rule, study.pain_delta, study.analgesics == "aware", band_of(study))
+
+
+def band_of(study: Study) -> Band:
+    """The band of OMED that *study* calls stable."""
+    return Band(study.omed_fall, study.omed_rise, study.omed_increase == "25-percent")
 
 
 def beside(study: Study) -> tuple[str, Reading]:
     """The second reading printed beside: the ICPRE class of a threshold study, else the blind one."""
     if study.rule == "threshold":
-        return "icpre", Reading("icpre", ICPRE_DELTA, aware=True)
-    return "blind", Reading("icpre", study.pain_delta, aware=False)
+        return "icpre", Reading("icpre", ICPRE_DELTA, aware=True, band=band_of(study))
+    return "blind", Reading(study.rule, study.pain_delta, aware=False, band=band_of(study))
 
 
 def judge(course: Course, one: Assessment, how: Reading) -> Verdict:
@@ -77,30 +86,65 @@ def _change(baseline: Assessment, one: Assessment, how: Reading, before: Omed, a
     """Analgesic-blind is the same rule with Mt := M0 (decisions.md E13)."""
     old = before.value if how.aware and before.value is not None else Decimal(0)
     new = after.value if how.aware and after.value is not None else old
-    return Change(before=baseline.value, after=one.value, omed_before=old, omed_after=new, delta=how.delta)
+    return Change(
+        before=baseline.value,
+        after=one.value,
+        omed_before=old,
+        omed_after=new,
+        delta=how.delta,
+        band=how.band,
+    )
 
 
 def derive_responses(course: Course, study: Study, cutoff: date) -> Iterator[Response]:
-    """Every window and the best class of one lesion, and the class beside it."""
+    """Every window and the best class of one lesion, the class beside it, and under `rtog` the responder."""
     variant, other = beside(study)
-    for window in (study.best, *WINDOWS):
+    for window in (study.best, *study.visits):
         verdict = respond(course, study, window, cutoff)
         yield _row(course, study, window, None, verdict)
         yield _row(course, study, window, variant, _beside(course, verdict, other))
+        if study.rule == "rtog":
+            yield _row(course, study, window, RESPONDER, _responder(course, study, window, verdict))
+
+
+def _responder(course: Course, study: Study, window: Window, verdict: Verdict) -> Verdict:
+    """
+    Responder: CR or PR of the index, and no second site worse in the same window (decisions.md E10).
+
+    A second site without its scores makes the responder NE only where the index would be one.
+    """
+    if verdict.category == "NE":
+        return verdict
+    worse = [_worsened(one, course, study, window) for one in course.companions]
+    flags = (*verdict.flags, *(("secondary-site-worse",) if True in worse else ()))
+    if verdict.category not in RESPONSE or True in worse:
+        return msgspec.structs.replace(verdict, category="NON-RESPONDER", flags=flags)
+    if None in worse:
+        return msgspec.structs.replace(verdict, category="NE", reason="no-score-in-window")
+    return msgspec.structs.replace(verdict, category="RESPONDER")
+
+
+def _worsened(site: Companion, course: Course, study: Study, window: Window) -> bool | None:
+    """Whether a second site rose by the study's delta, on the day nearest the target; None if not scored."""
+    found = [one for one in site.scores if one.on and window.first <= course.day(one.on) <= window.last]
+    if site.baseline is None or not found:
+        return None
+    nearest = min(found, key=lambda one: _distance(course, one, window))
+    return nearest.value >= site.baseline.value + study.pain_delta
 
 
 def respond(course: Course, study: Study, window: Window, cutoff: date) -> Verdict:
     """The verdict of *course* in *window*: a category, or the first reason that applies."""
-    reason = not_due(course, window, cutoff) or course.baseline_reason or _gone(course, window)
+    reason = not_due(course, study, window, cutoff) or course.baseline_reason or _gone(course, window)
     if reason:
         return Verdict(category="NE", reason=reason)
     return best(course, study) if window.name == "best" else _visit(course, study, window)
 
 
-def not_due(course: Course, window: Window, cutoff: date) -> str | None:
+def not_due(course: Course, study: Study, window: Window, cutoff: date) -> str | None:
     """`not-yet-due` while the last day of *window* is after the cutoff; `date-too-coarse` without t0."""
-    end = course.lesion.end
-    if end is not None and end.last + timedelta(days=window.last) > cutoff:
+    zero = time_zero(course.lesion, study)
+    if zero is not None and zero.last + timedelta(days=window.last) > cutoff:
         return "not-yet-due"
     return "date-too-coarse" if course.t0 is None else None
 

@@ -1,20 +1,16 @@
 """Study definitions: every parameter of the rules by name, and where it comes from.
 
-The shipped ones are `mappings/studies/*.toml`; spec/endpoints.md section 16 is their source. The engine
-reads nothing but these values.
+The shipped ones are `mappings/studies/*.toml` (`study_file` reads them); spec/endpoints.md section 16 is
+their source. The engine reads nothing but these values.
 """
 
-import tomllib
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from fhir_srs import tables
-from fhir_srs.errors import ConfigurationError, LocalIOError, UsageError
-
 Basis = Literal["published", "memory", "assumed"]
+Rule = Literal["icpre", "threshold", "rtog"]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -26,47 +22,98 @@ class Window(msgspec.Struct, frozen=True):
     target: int
 
 
-# spec/endpoints.md section 1. Follow-up windows count from t0, the baseline from the first fraction.
-BASELINE = Window("baseline", -28, 0, 0)
-WINDOWS = (
-    Window("1-month", 15, 45, 30),
-    Window("2-month", 46, 75, 61),
-    Window("3-month", 76, 120, 91),
-    Window("6-month", 150, 240, 183),
-    Window("12-month", 300, 420, 365),
-)
+# Their names are a contract (design.md section 4.4); `best` is the window of the best class.
+VISITS = ("1-month", "2-month", "3-month", "6-month", "12-month")
+
+
+class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    Whom the publication took, each criterion absent where it names none (section 16).
+
+    *schedules* are (dose in Gy, fractions); *targets* lesions treated within 28 days; *levels* those of
+    one target; *ecog* and *sins* the highest taken; *intent* the course's; *symptomatic_compression*
+    false where the publication left patients with it out.
+    """
+
+    schedules: tuple[tuple[Decimal, int], ...] = ()
+    solitary: bool = False
+    targets: int | None = None
+    levels: int | None = None
+    pain: Decimal | None = None
+    ecog: int | None = None
+    sins: int | None = None
+    intent: str | None = None
+    symptomatic_compression: bool = True
+
+
+class Primary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A figure that answers the study's question, by the words of its estimate (design.md section 4.4)."""
+
+    endpoint: str
+    label: str | None = None
+    variant: str | None = None
+    window: str | None = None
+    population: str | None = None
+    time_days: int | None = None
+
+
+class Sensitivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The primary figures once more with some parameters changed, or what is missing imputed."""
+
+    label: str
+    change: dict[str, Any] = {}
+    missing: Literal["response", "no-response"] | None = None
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     A named definition of all endpoints. *basis* says of each parameter where it comes from.
 
-    *min_baseline_pain*, *pain_delta* and *relapse_delta* are points of pain; *best_first_day* to
-    *best_last_day*, *flare_days*, *death_gap* and *late_entry* days. *single_fraction* admits lesions of
-    one fraction only. *relapse_first*, *duration_first* and *control_first* are shown first.
+    *min_baseline_pain*, *pain_delta* and *relapse_delta* are points of pain; what ends in *_day*, *_days*,
+    *_gap* or *_window*, and *late_entry*, are days. *windows* are first, last and target day by name.
+    *omed_fall* and *omed_rise* are ratios to the OMED at baseline. *response_at* are the windows of the
+    published response. *relapse_first*, *duration_first* and *control_first* are shown first.
     """
 
     name: str
     version: str
     title: str
-    rule: Literal["icpre", "threshold"]
-    analgesics: Literal["aware", "blind"]
+    eligibility: Literal["default", "as-published"]
+    published_criteria: Criteria
     single_fraction: bool
+    dose_low_gy: Decimal
+    dose_high_gy: Decimal
+    time_zero: Literal["last-fraction", "first-fraction"]
+    baseline_first_day: int
+    windows: dict[str, tuple[int, int, int]]
+    attribution: Literal["site", "single", "index"]
     min_baseline_pain: Decimal
+    rule: Rule
     pain_delta: Decimal
-    omed_table: str
+    analgesics: Literal["aware", "blind"]
+    omed_table: Literal["cdc-2022"]
+    omed_increase: Literal["any", "25-percent"]
+    omed_fall: Decimal
+    omed_rise: Decimal
+    secondary_sites: Literal["ignored", "no-worsening"]
     best_first_day: int
     best_last_day: int
+    response_at: tuple[str, ...]
+    primary: tuple[Primary, ...]
     flare_days: int
     relapse_delta: Decimal
     relapse_omed: bool
+    relapse_first: Literal["responders", "ever-controlled", "with-follow-up"]
+    duration_first: Literal["descriptive", "kaplan-meier", "competing"]
+    control_first: Literal["A", "B", "C", "D", "E"]
     death_gap: int
     late_entry: int
-    dose_low_gy: Decimal
-    dose_high_gy: Decimal
-    relapse_first: str
-    duration_first: str
-    control_first: str
+    landmark_days: tuple[int, ...]
+    lc_confirm: Literal["spino", "bahig"]
+    lc_window: int
+    ctcae: Literal["any", "3", "4", "5"]
+    acute_days: int
+    sensitivity: tuple[Sensitivity, ...]
     basis: dict[str, Basis] = {}
     notes: dict[str, str] = {}
 
@@ -75,69 +122,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """The window of the best class."""
         return Window("best", self.best_first_day, self.best_last_day, self.best_first_day)
 
-
-def shipped_studies() -> list[str]:
-    """The names of the studies that come with the program."""
-    return [Path(name).stem for name in tables.names("studies/*.toml")]
-
-
-def load_study(name: str) -> Study:
-    """
-    The study called *name*, or in the file of that path (ending in .toml).
-
-    UsageError for an unknown name, ConfigurationError listing all problems of a bad file.
-    """
-    if name.endswith(".toml"):
-        return parse_study(_file(Path(name)), subject=f"study file {Path(name).name}")
-    if name not in shipped_studies():
-        raise UsageError(f"unknown study {name!r}; known: {', '.join(shipped_studies())}")
-    return parse_study(tables.text(f"studies/{name}.toml"), subject=f"study {name}")
-
-
-def parse_study(text: str, *, subject: str) -> Study:
-    """The study in TOML *text*: each parameter is a table with `value`, `basis` and maybe `note`."""
-    try:
-        content = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(subject, [f"not TOML: {error}"]) from None
-    head = {key: value for key, value in content.items() if not isinstance(value, dict)}
-    parameters = {key: value for key, value in content.items() if isinstance(value, dict)}
-    problems = _problems(head, parameters)
-    if problems:
-        raise ConfigurationError(subject, problems)
-    values = {key: one["value"] for key, one in parameters.items()}
-    basis = {key: one["basis"] for key, one in parameters.items()}
-    notes = {key: one["note"] for key, one in parameters.items() if "note" in one}
-    return msgspec.convert(head | values | {"basis": basis, "notes": notes}, Study)
-
-
-def _problems(head: dict[str, Any], parameters: dict[str, dict[str, Any]]) -> list[str]:
-    """Everything that is wrong, parameter by parameter."""
-    names = {"name": str, "version": str, "title": str}
-    fields = {field.name: field for field in msgspec.structs.fields(Study)}
-    wanted = [name for name in fields if name not in {*names, "basis", "notes"}]
-    found = [f"{name}: missing" for name in names if not isinstance(head.get(name), str)]
-    found += [f"{name}: missing" for name in wanted if name not in parameters]
-    found += [f"{name}: unknown" for name in [*parameters, *head] if name not in {*wanted, *names}]
-    for name, one in parameters.items():
-        if name in wanted:
-            found += [f"{name}: {problem}" for problem in _parameter(one, fields[name].type)]
-    return found
-
-
-def _parameter(one: dict[str, Any], kind: Any) -> list[str]:
-    problems = [f"{key} is unknown" for key in one if key not in {"value", "basis", "note"}]
-    if one.get("basis") not in {"published", "memory", "assumed"}:
-        problems.append("basis must be published, memory or assumed")
-    try:
-        msgspec.convert(one.get("value"), kind)
-    except msgspec.ValidationError as error:
-        problems.append(str(error))
-    return problems
-
-
-def _file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        raise LocalIOError(f"study file {path.name} cannot be read") from None
+    @property
+    def visits(self) -> tuple[Window, ...]:
+        """The visit windows by time; they count from t0."""
+        return tuple(Window(name, *self.windows[name]) for name in VISITS if name in self.windows)

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, Protocol, TypeVar
 import msgspec
 
 from fhir_srs import r4
+from fhir_srs.codes import Found
 from fhir_srs.dates import PartialDate
 from fhir_srs.model import Event, EventKind, Issue, Lesion, Rung
 
@@ -49,13 +50,21 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, gc=False):
-    """One fact of a `Reading`: an event that still lacks its patient, day and place."""
+    """One fact of a `Reading`: an event that still lacks its patient, day and place.
+
+    The *unit* of a grade is its scale as a UCUM annotation, such as `{ecog}`: a site's own code keeps it.
+    """
 
     kind: EventKind
     value: Decimal | str | None = None
     unit: str | None = None
     code: str | None = None
     flags: tuple[str, ...] = ()
+
+
+def scale(code: Found) -> str:
+    """The unit of a grade: the scale that *code* means, as a UCUM annotation."""
+    return f"{{{code.meaning}}}"
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -10,13 +10,9 @@ from functools import lru_cache
 
 import msgspec
 
+from fhir_srs.model import LEVELS
+
 # Cranial to caudal: the order of every list of levels.
-LEVELS = (
-    *(f"C{n}" for n in range(1, 8)),
-    *(f"T{n}" for n in range(1, 13)),
-    *(f"L{n}" for n in range(1, 6)),
-    *(f"S{n}" for n in range(1, 6)),
-)
 _PLACE = {level: place for place, level in enumerate(LEVELS)}
 
 

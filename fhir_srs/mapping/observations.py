@@ -11,7 +11,7 @@ from decimal import Decimal
 from fhir_srs import r4
 from fhir_srs.codes import Found
 from fhir_srs.mapping.elements import OBSERVATION, Said, barred, status_of
-from fhir_srs.mapping.facts import Finding, PatientFacts, Reading
+from fhir_srs.mapping.facts import Finding, PatientFacts, Reading, scale
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.scores import is_panel, read_components, read_pain, read_panel
 from fhir_srs.mapping.sizes import read_size
@@ -130,7 +130,7 @@ def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said) 
         return _refused("value-not-usable" if present else _no_answer(resource), "value")
     if not 0 <= number <= _HIGHEST[code.meaning]:
         return _refused("value-out-of-range", "value")
-    return _told(Finding(kind, number, code=code.token), said)
+    return _told(Finding(kind, number, scale(code), code.token), said)
 
 
 def _number(resource: r4.Observation) -> Decimal | None:
@@ -151,7 +151,7 @@ def _neuro(resource: r4.Observation, code: Found, said: Said, _profile: Profile)
     answer = _letter(resource) if code.meaning in {"asia", "frankel"} else _answer(resource)
     if answer is None:
         return _refused(_no_answer(resource), "value")
-    return _told(Finding("neuro", answer, code=code.token), said)
+    return _told(Finding("neuro", answer, scale(code), code.token), said)
 
 
 def _letter(resource: r4.Observation) -> str | None:

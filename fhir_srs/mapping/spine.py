@@ -13,7 +13,7 @@ from typing import Protocol
 from fhir_srs import r4
 from fhir_srs.codes import Found
 from fhir_srs.mapping.elements import Said
-from fhir_srs.mapping.facts import Finding, Reading
+from fhir_srs.mapping.facts import Finding, Reading, scale
 from fhir_srs.mapping.profile import Profile
 
 _GRADE = re.compile(
@@ -53,7 +53,9 @@ def read_epidural(resource: r4.Observation, code: Found, said: Said, _profile: P
             "value-not-usable" if told else "value-absent" if resource.data_absent_reason else "value-missing"
         )
         return Reading(use="refused", said=((reason, "value"),))
-    return Reading(use="used", findings=(Finding("imaging", grades.pop(), code=code.token),), said=said)
+    return Reading(
+        use="used", findings=(Finding("imaging", grades.pop(), scale(code), code.token),), said=said
+    )
 
 
 def _texts(resource: r4.Observation) -> Iterator[str]:
@@ -87,7 +89,9 @@ def read_stability(resource: r4.Observation, code: Found, said: Said, profile: P
 
 
 def _scored(score: int, code: Found, said: Said) -> Reading:
-    return Reading(use="used", findings=(Finding("imaging", Decimal(score), code=code.token),), said=said)
+    return Reading(
+        use="used", findings=(Finding("imaging", Decimal(score), scale(code), code.token),), said=said
+    )
 
 
 def _part(component: r4.ObservationComponent, profile: Profile) -> Found | None:

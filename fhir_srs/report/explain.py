@@ -13,6 +13,7 @@ from fhir_srs import tables
 from fhir_srs.endpoints import Outcomes, Study
 from fhir_srs.errors import UsageError
 from fhir_srs.model import Event, Issue, Lesion, Mapped, Response, TimeToEvent, event_row, lesion_row
+from fhir_srs.report.parameters import parameter_text
 
 _SHOWN = (
     "levels",
@@ -202,7 +203,9 @@ def _issue_cells(issue: Issue, documentation: Mapping[str, str]) -> list[str]:
 
 def _judgement_lines(one: Judgement, lesion: Sequence[str]) -> Iterator[str]:
     yield f"Study {one.study}, version {one.version}: {one.title}; data up to {one.data_cutoff}"
-    yield from _columns([[f"  {p.name}", _text(p.value), p.basis, p.note or ""] for p in one.parameters])
+    yield from _columns(
+        [[f"  {p.name}", parameter_text(p.value), p.basis, p.note or ""] for p in one.parameters]
+    )
     if one.excluded:
         yield f"  this lesion is left out: {one.excluded}"
     for response in one.responses:

@@ -44,6 +44,8 @@ CATEGORIES: Mapping[str, str] = MappingProxyType(
         "IR": "Indeterminate response",
         "STABLE": "Stable",
         "PROG": "Progression of pain",
+        "RESPONDER": "Responder, all sites looked at",
+        "NON-RESPONDER": "No responder",
     }
 )
 

@@ -1,0 +1,134 @@
+"""From the rows of one endpoint to figures: which estimator, and the words that each figure carries.
+
+Times are days, proportions fractions; intervals are clustered by patient.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.model import Estimate, Status, TimeToEvent
+from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion
+
+HALF_YEAR, YEAR = 183, 365
+KM = "KM, censored at last assessment"
+CIF = "cumulative incidence, death competing"
+
+Rows = Sequence[TimeToEvent]
+Figures = Iterator[Estimate]
+
+
+def rows_of(outcomes: Outcomes, endpoint: str, variant: str | None = None) -> list[TimeToEvent]:
+    """The timed rows of one endpoint."""
+    return [
+        row
+        for row in outcomes.times
+        if row.endpoint == endpoint and row.variant == variant and row.days is not None
+    ]
+
+
+def days_of(rows: Rows) -> list[int]:
+    """The times of *rows*."""
+    return [row.days for row in rows if row.days is not None]
+
+
+def statuses(rows: Rows) -> list[int]:
+    """How each of *rows* ended, as `Status` numbers."""
+    return [int(row.status) for row in rows if row.status is not None]
+
+
+def events_of(rows: Rows) -> list[bool]:
+    """Whether each of *rows* ended in the event; a competing event is none."""
+    return [row.status is Status.EVENT for row in rows]
+
+
+def clusters_of(rows: Rows) -> list[str]:
+    """The patient of each of *rows*."""
+    return [row.patient for row in rows]
+
+
+def survival_figures(rows: Rows, days: Sequence[int], *, quantile: bool, **names: Any) -> Figures:
+    """Survival at *days*, and its median where asked; competing events are censored here."""
+    curve = kaplan_meier(days_of(rows), events_of(rows), clusters_of(rows))
+    for day in days:
+        yield named(curve.at(day), time_days=day, **names)
+    if quantile:
+        yield named(curve.quantile(0.5), **names | {"name": f"median, {names['name']}"})
+
+
+def incidence_figures(rows: Rows, days: Sequence[int], *, quantile: bool = False, **names: Any) -> Figures:
+    """Cumulative incidence of the event at *days*, and its median where asked."""
+    curve = aalen_johansen(days_of(rows), statuses(rows), clusters_of(rows))
+    competing = sum(row.status is Status.COMPETING for row in rows)
+    for day in days:
+        yield named(curve.at(day, 1), time_days=day, competing=competing, **names)
+    if quantile:
+        median_day = curve.quantile(0.5, 1)
+        yield named(median_day, competing=competing, **names | {"name": f"median, {names['name']}"})
+
+
+def observed_figures(days: Sequence[int], clusters: Sequence[str], *, name: str, **names: Any) -> Figures:
+    """Plain median, minimum and maximum of observed times: no censoring, no interval (decisions.md 17)."""
+    for label, pick in (("median", median), ("minimum", min), ("maximum", max)):
+        yield Estimate(
+            name=f"{label}, {name}",
+            value=float(pick(days)) if days else None,
+            n=len(days),
+            clusters=len(set(clusters)),
+            method="observed times, no censoring",
+            status="estimated" if days else "not-estimable",
+            reason=None if days else "no-rows",
+            **names,
+        )
+
+
+def left_out(outcomes: Outcomes, endpoint: str, variant: str | None = None, **names: Any) -> Figures:
+    """The rows that a time endpoint does not take, by reason: none disappears."""
+    rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
+    reasons = [row.reason for row in rows if row.reason]
+    named = {"endpoint": endpoint, "variant": variant, "grain": "lesion"} | names
+    yield from counts("left out", reasons, [row.patient for row in rows], **named)
+
+
+def counts(what: str, reasons: Iterable[str], patients: Sequence[str], **names: Any) -> Figures:
+    """How many of *patients*' rows have each of *reasons*: counted, so without an interval."""
+    for reason, number in sorted(Counter(reasons).items()):
+        yield Estimate(
+            name=f"{what}: {reason}",
+            value=number / len(patients),
+            n=len(patients),
+            clusters=len(set(patients)),
+            numerator=number,
+            denominator=len(patients),
+            method="count",
+            population="all",
+            **names,
+        )
+
+
+def share(success: Sequence[bool], cluster: Sequence[str], **names: Any) -> Estimate:
+    """The proportion of *success*, its interval clustered, with numerator and denominator."""
+    found = proportion(success, cluster)
+    return named(found, numerator=sum(success), denominator=len(success), **names)
+
+
+def named(found: Estimate, **names: Any) -> Estimate:
+    """*found* with the words that say what it is a figure of."""
+    return msgspec.structs.replace(found, **names)
+
+
+def complement(found: Estimate) -> Estimate:
+    """1 - *found*, its bounds exchanged."""
+    return msgspec.structs.replace(
+        found,
+        value=None if found.value is None else 1 - found.value,
+        low=None if found.high is None else 1 - found.high,
+        high=None if found.low is None else 1 - found.low,
+        low_status=found.high_status,
+        high_status=found.low_status,
+        method=f"1 - {found.method}",
+    )

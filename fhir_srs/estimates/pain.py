@@ -1,0 +1,159 @@
+"""Relief, relapse, duration of relief, pain control: the study's own first reading stands first in each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.estimates.figures import (
+    CIF,
+    HALF_YEAR,
+    KM,
+    YEAR,
+    Figures,
+    clusters_of,
+    complement,
+    days_of,
+    events_of,
+    incidence_figures,
+    left_out,
+    observed_figures,
+    rows_of,
+    share,
+    survival_figures,
+)
+from fhir_srs.model import Status, TimeToEvent
+
+RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
+
+
+def relief_figures(outcomes: Outcomes) -> Figures:
+    """Days to relief among responders, and its cumulative incidence (section 5)."""
+    rows = rows_of(outcomes, "time-to-relief")
+    reached = [row for row in rows if row.status is Status.EVENT]
+    names = {"endpoint": "time-to-relief", "grain": "lesion"}
+    yield from observed_figures(
+        days_of(reached),
+        clusters_of(reached),
+        name="visit date of relief",
+        variant="visit-date",
+        population="responders",
+        **names,
+    )
+    yield from incidence_figures(
+        rows,
+        RELIEF_DAYS,
+        quantile=True,
+        name="relief (cumulative incidence, death and retreatment competing)",
+        variant="competing",
+        population="with-follow-up",
+        **names,
+    )
+    yield from left_out(outcomes, "time-to-relief")
+
+
+def relapse_figures(outcomes: Outcomes) -> Figures:
+    """Relapses over each of three denominators (decisions.md 12), the study's own first."""
+    shares = {
+        "responders": rows_of(outcomes, "relief-duration", "kaplan-meier"),
+        "ever-controlled": rows_of(outcomes, "time-to-relapse"),
+        "with-follow-up": _with_follow_up(outcomes),
+    }
+    first = outcomes.study.relapse_first
+    for population in sorted(shares, key=lambda name: name != first):
+        rows = shares[population]
+        yield share(
+            events_of(rows),
+            clusters_of(rows),
+            name="relapse",
+            endpoint="time-to-relapse",
+            variant="descriptive",
+            population=population,
+            grain="lesion",
+        )
+    yield from incidence_figures(
+        rows_of(outcomes, "pain-control", "D"),
+        (YEAR,),
+        name=f"relapse ({CIF})",
+        endpoint="time-to-relapse",
+        variant="competing",
+        population="ever-controlled",
+        grain="lesion",
+    )
+    yield from left_out(outcomes, "time-to-relapse")
+
+
+def _with_follow_up(outcomes: Outcomes) -> list[TimeToEvent]:
+    """Every lesion with a follow-up score, with its relapse after control or relief if it had one."""
+    relapsed = {
+        row.lesion_id: row
+        for endpoint, variant in (("relief-duration", "kaplan-meier"), ("time-to-relapse", None))
+        for row in rows_of(outcomes, endpoint, variant)
+        if row.status is Status.EVENT
+    }
+    followed = rows_of(outcomes, "pain-control", "C")
+    quiet = {row.lesion_id: msgspec.structs.replace(row, status=Status.CENSORED) for row in followed}
+    return [relapsed.get(lesion_id, row) for lesion_id, row in quiet.items()]
+
+
+def duration_figures(outcomes: Outcomes) -> Figures:
+    """The three readings of the duration of relief (section 7)."""
+    names: dict[str, Any] = {"endpoint": "relief-duration", "grain": "lesion", "population": "responders"}
+    descriptive = rows_of(outcomes, "relief-duration", "descriptive")
+    readings: dict[str, Callable[[], Figures]] = {
+        "descriptive": lambda: observed_figures(
+            days_of(descriptive),
+            clusters_of(descriptive),
+            name="duration of relief",
+            variant="descriptive",
+            **names,
+        ),
+        "kaplan-meier": lambda: survival_figures(
+            rows_of(outcomes, "relief-duration", "kaplan-meier"),
+            (HALF_YEAR, YEAR),
+            quantile=True,
+            name=f"in relief ({KM})",
+            variant="kaplan-meier",
+            **names,
+        ),
+        "competing": lambda: incidence_figures(
+            rows_of(outcomes, "relief-duration", "competing"),
+            (HALF_YEAR, YEAR),
+            name=f"relapse after relief ({CIF})",
+            variant="competing",
+            **names,
+        ),
+    }
+    for variant in sorted(readings, key=lambda name: name != outcomes.study.duration_first):
+        yield from readings[variant]()
+    yield from left_out(outcomes, "relief-duration", outcomes.study.duration_first)
+
+
+CONTROL_POPULATIONS = {
+    "A": "ever-controlled",
+    "B": "responders",
+    "C": "with-follow-up",
+    "D": "ever-controlled",
+    "E": "assessable",
+}
+
+
+def control_figures(outcomes: Outcomes) -> Figures:
+    """Pain control by each named reading, the study's own first; A and D condition on later control."""
+    for variant in sorted(CONTROL_POPULATIONS, key=lambda name: name != outcomes.study.control_first):
+        rows = rows_of(outcomes, "pain-control", variant)
+        names: dict[str, Any] = {
+            "endpoint": "pain-control",
+            "grain": "lesion",
+            "variant": variant,
+            "population": CONTROL_POPULATIONS[variant],
+        }
+        if variant == "D":
+            incidences = incidence_figures(rows, (HALF_YEAR, YEAR), name=f"pain control (1 - {CIF})", **names)
+            yield from map(complement, incidences)
+        else:
+            yield from survival_figures(
+                rows, (HALF_YEAR, YEAR), quantile=False, name=f"pain control ({KM})", **names
+            )
+        yield from left_out(outcomes, "pain-control", variant)

@@ -1,0 +1,49 @@
+"""Overall survival and follow-up of patients."""
+
+from typing import Any
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.estimates.figures import (
+    HALF_YEAR,
+    YEAR,
+    Figures,
+    clusters_of,
+    days_of,
+    events_of,
+    named,
+    observed_figures,
+    rows_of,
+    survival_figures,
+)
+from fhir_srs.survival import follow_up
+
+
+def patient_figures(outcomes: Outcomes) -> Figures:
+    """Overall survival at half a year, a year and its median, and median follow-up by reverse KM."""
+    names: dict[str, Any] = {"grain": "patient", "population": "all"}
+    survived = rows_of(outcomes, "overall-survival")
+    yield from survival_figures(
+        survived,
+        (HALF_YEAR, YEAR),
+        quantile=True,
+        name="overall survival (KM)",
+        endpoint="overall-survival",
+        **names,
+    )
+    yield from survival_figures(
+        rows_of(outcomes, "overall-survival", "death-month-midpoint"),
+        (YEAR,),
+        quantile=True,
+        name="overall survival (KM, deaths known to the month in its middle)",
+        endpoint="overall-survival",
+        variant="death-month-midpoint",
+        **names,
+    )
+    rows = rows_of(outcomes, "follow-up")
+    curve = follow_up(days_of(rows), events_of(rows), clusters_of(rows))
+    yield named(curve.quantile(0.5), name="median follow-up (reverse KM)", endpoint="follow-up", **names)
+    yield from list(
+        observed_figures(
+            days_of(rows), clusters_of(rows), name="time observed", endpoint="follow-up", **names
+        )
+    )[1:]

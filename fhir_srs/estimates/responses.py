@@ -1,0 +1,134 @@
+"""Pain response as shares of lesions: each window, reading and population; who is not evaluable, and why."""
+
+from collections.abc import Callable, Sequence
+
+from fhir_srs.endpoints import Outcomes, Study
+from fhir_srs.endpoints.criteria import BEST_FIRST
+from fhir_srs.endpoints.response import RESPONDER
+from fhir_srs.estimates.figures import Figures, counts, named, share
+from fhir_srs.model import Response
+from fhir_srs.survival import proportion
+
+# A score was taken in the window, but no category could be given.
+SCORED = frozenset({"omed-unknown", "omed-evidence-mismatch", "flare-window-only"})
+
+
+def in_itt(row: Response) -> bool:
+    """Due, with a baseline at or above the minimum; not evaluable counts as no response (section 15)."""
+    return row.baseline is not None and row.reason not in {"not-yet-due", "baseline-below-minimum"}
+
+
+def is_assessable(row: Response) -> bool:
+    """A category was given."""
+    return row.category != "NE"
+
+
+def in_per_visit(row: Response) -> bool:
+    """A baseline and a score in the window; one without a category counts as no response."""
+    return is_assessable(row) or row.reason in SCORED
+
+
+POPULATIONS: tuple[tuple[str, Callable[[Response], bool]], ...] = (
+    ("assessable", is_assessable),
+    ("itt", in_itt),
+    ("per-visit", in_per_visit),
+)
+
+
+def response_figures(outcomes: Outcomes) -> Figures:
+    """Every window and reading in its three populations, then the lesions without a category by reason."""
+    study = outcomes.study
+    variants = list(dict.fromkeys(row.variant for row in outcomes.responses)) or [None]
+    for window in ("best", *(one.name for one in study.visits)):
+        for variant in variants:
+            rows = [row for row in outcomes.responses if (row.window, row.variant) == (window, variant)]
+            for population, belongs in POPULATIONS:
+                found = [row for row in rows if belongs(row)]
+                groups = response_groups(study, variant, population)
+                yield from _shares(found, groups, population, window, variant)
+    yield from _plain(outcomes)
+    yield from _low_baselines(outcomes)
+    yield from _not_evaluable(outcomes)
+
+
+def _best(outcomes: Outcomes) -> list[Response]:
+    return [row for row in outcomes.responses if (row.window, row.variant) == ("best", None)]
+
+
+def _plain(outcomes: Outcomes) -> Figures:
+    """The best class with the interval that papers quote: Clopper-Pearson, lesions as if independent."""
+    rows = [row for row in _best(outcomes) if is_assessable(row)]
+    for category in BEST_FIRST[outcomes.study.rule]:
+        success = [row.category == category for row in rows]
+        found = proportion(success, [row.patient for row in rows], "clopper-pearson")
+        yield named(
+            found,
+            name=f"{category} (lesions as if independent)",
+            numerator=sum(success),
+            denominator=len(success),
+            endpoint="pain-response",
+            window="best",
+            population="assessable",
+            grain="lesion",
+        )
+
+
+def _not_evaluable(outcomes: Outcomes) -> Figures:
+    """The lesions that the study does not take, and those without a best class, by reason."""
+    rows = _best(outcomes)
+    names = {"endpoint": "pain-response", "window": "best", "grain": "lesion"}
+    lesions = [row.patient for row in rows] + [one.patient for one in outcomes.excluded]
+    yield from counts("not eligible", [one.reason for one in outcomes.excluded], lesions, **names)
+    yield from counts(
+        "not evaluable", [row.reason for row in rows if row.reason], [row.patient for row in rows], **names
+    )
+
+
+def response_groups(study: Study, variant: str | None, population: str) -> list[tuple[str, ...]]:
+    """The categories counted of one reading, each by itself, then those that are counted together."""
+    if variant == RESPONDER:
+        return [("RESPONDER",)]
+    rule = "icpre" if variant == "icpre" else study.rule
+    classes = BEST_FIRST[rule] if population == "assessable" else ("CR", "PR")
+    groups: list[tuple[str, ...]] = [*((one,) for one in classes), ("CR", "PR")]
+    controlled = rule == "threshold" and population == "assessable"
+    return [*groups, ("CR", "PR", "STABLE")] if controlled else groups
+
+
+def _shares(
+    rows: Sequence[Response],
+    groups: Sequence[tuple[str, ...]],
+    population: str,
+    window: str,
+    variant: str | None,
+) -> Figures:
+    """The share of each of *groups* in one population; marginal intervals, each its own."""
+    for group in groups:
+        yield share(
+            [row.category in group for row in rows],
+            [row.patient for row in rows],
+            name="+".join(group),
+            endpoint="pain-response",
+            variant=variant,
+            window=window,
+            population=population,
+            grain="lesion",
+        )
+
+
+def _low_baselines(outcomes: Outcomes) -> Figures:
+    """How many of a point-drop study started too low for PR: they can only be CR, STABLE or PROG (E13)."""
+    if outcomes.study.rule != "threshold":
+        return
+    assessable = [row for row in _best(outcomes) if is_assessable(row) and row.baseline is not None]
+    low = [row.baseline is not None and row.baseline < outcomes.study.pain_delta for row in assessable]
+    patients = [row.patient for row in assessable]
+    yield share(
+        low,
+        patients,
+        name="baseline below the drop that PR needs",
+        endpoint="pain-response",
+        window="best",
+        population="assessable",
+        grain="lesion",
+    )

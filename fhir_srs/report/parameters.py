@@ -1,0 +1,41 @@
+"""The parameters of studies side by side: each value, and whether it is published, from memory or assumed."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from fhir_srs.endpoints import Study
+
+# Published, from memory of a document not read, assumed by us (spec/endpoints.md section 16).
+INITIALS = {"published": "P", "memory": "M", "assumed": "A"}
+
+
+def parameter_text(value: Any) -> str:
+    """A parameter as a person reads it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {parameter_text(one)}" for name, one in value.items())
+    if isinstance(value, msgspec.Struct):
+        return parameter_text(_said(value)).replace(";", ",") or "none"
+    if isinstance(value, tuple):
+        separator = "; " if any(isinstance(one, msgspec.Struct) for one in value) else ", "
+        return separator.join(map(parameter_text, value)) or "none"
+    return "unknown" if value is None else str(value)
+
+
+def _said(value: msgspec.Struct) -> dict[str, Any]:
+    """The fields of *value* that say something."""
+    fields = msgspec.structs.fields(value)
+    told = {field.name: getattr(value, field.name) for field in fields}
+    return {field.name: told[field.name] for field in fields if told[field.name] != field.default}
+
+
+def parameter_rows(studies: Sequence[Study]) -> Iterator[list[str]]:
+    """One row for each parameter: its name, then of each study the value with the initial of its basis."""
+    for name in studies[0].basis:
+        values = [
+            f"{parameter_text(getattr(study, name))} {INITIALS[study.basis[name]]}" for study in studies
+        ]
+        yield [name, *values]
