@@ -1,0 +1,124 @@
+"""Study files: what they say, what is refused, and what a file of one's own inherits."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from fhir_srs.endpoints import Study, load_study, shipped_studies
+from fhir_srs.endpoints.study_file import PARAMETERS, changed, parse_study
+from fhir_srs.errors import ConfigurationError, UsageError
+
+OWN = 'name = "ours"\nversion = "1"\ntitle = "Ours"\n'
+BASED = OWN + 'extends = "icpre2012"\n'
+
+# Cells of the table in spec/endpoints.md section 16, copied by hand: parameter -> ryu2008, icpre2012,
+# spino2015, rtog0631, sc24; a value with the initial of its basis.
+TABLE = {
+    "time_zero": ["last-fraction A"] * 5,
+    "single_fraction": ["True P", "False A", "False A", "False A", "False A"],
+    "baseline_first_day": ["-28 A"] * 5,
+    "min_baseline_pain": ["1 A", "2 M", "2 M", "5 M", "2 P"],
+    "rule": ["threshold A", "icpre P", "icpre M", "rtog P", "icpre P"],
+    "pain_delta": ["3 A", "2 P", "2 M", "3 P", "2 P"],
+    "analgesics": ["blind A", "aware P", "aware M", "aware P", "aware P"],
+    "omed_table": ["cdc-2022 A"] * 5,
+    "omed_increase": ["any A"] * 5,
+    "flare_days": ["14 A"] * 5,
+    "relapse_delta": ["3 A", "2 A", "2 A", "3 A", "2 A"],
+    "relapse_omed": ["False A", "True A", "True A", "True A", "True A"],
+    "relapse_first": ["with-follow-up A", *["responders A"] * 4],
+    "duration_first": ["descriptive A", "competing A", "competing A", "kaplan-meier A", "competing A"],
+    "control_first": ["A A", "D A", "D A", "A A", "D A"],
+    "secondary_sites": ["ignored A", "ignored A", "ignored A", "no-worsening P", "ignored A"],
+    "attribution": ["single A", "single A", "single A", "index A", "single A"],
+    "lc_confirm": ["spino A", "spino A", "spino M", "spino A", "spino A"],
+    "ctcae": ["any A", "any A", "any A", "3 P", "4 P"],
+    "death_gap": ["183 A"] * 5,
+}
+STUDIES = ("ryu2008", "icpre2012", "spino2015", "rtog0631", "sc24")
+
+
+@pytest.mark.parametrize("parameter", TABLE)
+def test_the_shipped_studies_say_what_the_specification_says(parameter: str) -> None:
+    told = [load_study(name) for name in STUDIES]
+    found = [f"{getattr(one, parameter)} {one.basis[parameter][0].upper()}" for one in told]
+    assert found == TABLE[parameter]
+
+
+def test_all_shipped_studies_have_a_basis_for_every_parameter() -> None:
+    assert sorted(shipped_studies()) == sorted(STUDIES)
+    for name in STUDIES:
+        assert set(load_study(name).basis) == set(PARAMETERS)
+
+
+def test_a_study_of_ones_own_takes_what_it_does_not_say_from_another() -> None:
+    study = parse_study(BASED + '[pain_delta]\nvalue = 3\nbasis = "assumed"\n', subject="file")
+    base = load_study("icpre2012")
+    assert (study.name, study.pain_delta, study.basis["pain_delta"]) == ("ours", Decimal(3), "assumed")
+    others = [name for name in PARAMETERS if name != "pain_delta"]
+    assert [getattr(study, name) for name in others] == [getattr(base, name) for name in others]
+
+
+# file -> problems, all at once
+BAD = {
+    "not TOML": ("name =", ["not TOML"]),
+    "nothing in it": ("", ["name: missing", "rule: missing", "sensitivity: missing"]),
+    "an unknown base": (OWN + 'extends = "chow"', ["extends: no such study"]),
+    "unknown keys": (
+        BASED + 'colour = "red"\n[pian_delta]\nvalue = 2', ["colour: unknown", "pian_delta: unknown"]),
+    "no basis and no value": (
+        BASED + "[pain_delta]\n[death_gap]\nvalue = 3\nbasis = \"guessed\"",
+        ["pain_delta: value is missing", "pain_delta: basis", "death_gap: basis"]),
+    "values of the wrong kind": (
+        BASED + '[pain_delta]\nvalue = "two"\nbasis = "assumed"\n[rule]\nvalue = "who"\nbasis = "assumed"',
+        ["pain_delta: ", "rule: "]),
+    "values that contradict each other": (
+        BASED + '[rule]\nvalue = "threshold"\nbasis = "assumed"\n'
+        '[secondary_sites]\nvalue = "no-worsening"\nbasis = "assumed"\n'
+        '[omed_rise]\nvalue = 0.9\nbasis = "assumed"\n[relapse_delta]\nvalue = 0\nbasis = "assumed"\n'
+        '[baseline_first_day]\nvalue = 3\nbasis = "assumed"\n[best_last_day]\nvalue = 0\nbasis = "assumed"\n'
+        '[dose_high_gy]\nvalue = -1\nbasis = "assumed"',
+        ["analgesics: ", "secondary_sites: ", "omed_fall, omed_rise: ", "relapse_delta: ",
+         "baseline_first_day: ", "best_last_day: ", "dose_high_gy: "]),
+    "rtog that is blind": (
+        BASED + '[rule]\nvalue = "rtog"\nbasis = "assumed"\n[analgesics]\nvalue = "blind"\nbasis = "assumed"',
+        ["analgesics: the rtog rule"]),
+    "windows": (
+        BASED + '[windows]\nbasis = "assumed"\n'
+        'value = { "1-month" = [15, 60, 30], "2-month" = [46, 75, 80], "2-weeks" = [1, 15, 14] }',
+        ["windows.2-weeks: unknown", "windows.2-month: needs", "windows.2-month: overlaps",
+         "response_at: no window '3-month'"]),
+    "sensitivity": (
+        BASED + '[sensitivity]\nbasis = "assumed"\n'
+        'value = [{ label = "x", change = { pian = 1 } }, { label = "y", change = { pain_delta = "a" } }]',
+        ["sensitivity 'x': pian is unknown", "sensitivity 'y': "]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_one_error_that_lists_everything_wrong(name: str) -> None:
+    text, problems = BAD[name]
+    with pytest.raises(ConfigurationError) as raised:
+        parse_study(text, subject="study file x.toml")
+    for problem in problems:
+        assert problem in str(raised.value)
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UsageError, match=r"rtog0631.*sc24|ryu2008"):
+        load_study("chow2012")
+
+
+def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(BASED, encoding="utf-8")
+    assert load_study(str(path)).name == "ours"
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_sensitivity_run_is_another_definition_or_another_imputation(name: str) -> None:
+    study = load_study(name)
+    for one in study.sensitivity:
+        assert one.missing or changed(study, one.change) != study
+    assert isinstance(study, Study)
