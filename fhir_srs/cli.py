@@ -428,19 +428,33 @@ def testserver(
     cohort: Annotated[CohortName | None, typer.Option(help="load this synthetic cohort")] = None,
     patients: Annotated[int, typer.Option(help="size of the random cohort")] = 100,
     seed: Annotated[int, typer.Option(help="seed of the cohort")] = 2008,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="a fault on request (may be repeated)"),
+    ] = None,
+    faults: Annotated[bool, typer.Option("--faults", help="list the faults, and end")] = False,
 ) -> None:
-    """Serve a small FHIR R4 server on 127.0.0.1, for integration tests, until interrupted."""
+    """Serve a small FHIR R4 server on 127.0.0.1, for integration tests, until interrupted.
+
+    A fault is NAME[,on=KIND+KIND][,type=TYPE][,from=N][,times=N][,value=TEXT]: it happens to the Nth
+    request of that kind and type, and to so many from there (0: all). --faults tells names and defaults.
+    """
     _need_testserver()
     import signal
 
+    from fhir_srs.testing.faults import fault_table, parse_fault
     from fhir_srs.testing.server import running_server
 
+    if faults:
+        _say(fault_table())
+        return
+    planned = [parse_fault(one) for one in fault or []]
     resources = _cohort(cohort, patients, seed).resources if cohort else []
     # Blocked before the server's thread starts, so that only sigwait takes them.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        with running_server(resources, port=port) as server:
+        with running_server(resources, port=port, faults=planned) as server:
             _say(server.base_url)
             signal.sigwait(ends)
     except OSError:

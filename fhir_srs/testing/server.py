@@ -20,7 +20,10 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from fhir_srs.testing.faults import Planned
+from fhir_srs.testing.faulty import Faulty, OpenProtocol
 from fhir_srs.testing.interactions import Interactions, Limits, refused
 from fhir_srs.testing.middleware import Dated, Recorder
 from fhir_srs.testing.versions import Json, Refusal, Versions, decode, encode
@@ -103,16 +106,17 @@ def running_server(
     limits: Limits | None = None,
     clock: Callable[[], datetime] = utc_now,
     middleware: Sequence[Middleware] = (),
+    faults: Sequence[Planned] = (),
 ) -> Iterator[RunningServer]:
     """Serve on *host* (loopback unless said otherwise), at a free port for 0, while the block runs.
 
-    OSError if the port is taken.
+    *faults* happen to the requests that they are planned for. OSError if the port is taken.
     """
     requests: list[tuple[str, str]] = []
-    app = create_app(
-        clock=clock, limits=limits, middleware=[Middleware(Recorder, requests=requests), *middleware]
-    )
-    with _listening(host, port) as listener, _serving(app, listener) as loop:
+    app = create_app(clock=clock, limits=limits, middleware=middleware)
+    around: ASGIApp = Faulty(app, faults) if faults else app
+    noted = Recorder(around, requests)
+    with _listening(host, port) as listener, _serving(noted, listener) as loop:
         bound = listener.getsockname()[1]
         running = RunningServer(f"http://{host}:{bound}/fhir", app.state.versions, loop, requests)
         running.load(resources)
@@ -133,10 +137,11 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 @contextmanager
-def _serving(app: Starlette, listener: socket.socket) -> Iterator[asyncio.AbstractEventLoop]:
+def _serving(app: ASGIApp, listener: socket.socket) -> Iterator[asyncio.AbstractEventLoop]:
     """*app* served by a thread of its own; its event loop, until the block ends."""
     config = uvicorn.Config(
         app,
+        http=OpenProtocol,
         log_config=None,
         access_log=False,
         lifespan="off",
