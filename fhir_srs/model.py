@@ -54,7 +54,7 @@ LEVELS = (
     *(f"S{n}" for n in range(1, 6)),
 )
 Evidence = Literal["administration", "statement", "dispense", "order"]
-Grain = Literal["lesion", "patient", "cohort"]
+Grain = Literal["lesion", "segment", "patient", "cohort"]
 EstimateStatus = Literal["estimated", "not-reached", "not-estimable"]
 
 
@@ -168,11 +168,14 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     *category* is CR, PR, PP, IR or NE under ICPRE, CR, PR, STABLE, PROG or NE under a threshold rule.
     *reason* says why NE; *arm* which arm of the rule fired. *days* counts from t0 to *assessed_on*.
     *link* is the weakest rung that linked its scores to the lesion, *omed_table* the conversion table.
+
+    Other endpoints are told in the same way: *scale* names the scale of their *baseline* and *value*
+    (ranks, the higher the better), *term* what a toxicity is. *lesion_id* is None for a patient's.
     """
 
     study: str
     patient: str
-    lesion_id: str
+    lesion_id: str | None
     endpoint: str = "pain-response"
     variant: str | None = None
     window: str
@@ -189,10 +192,13 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
     link: Rung | None = None
     omed_table: str | None = None
+    grain: Grain = "lesion"
+    scale: str | None = None
+    term: str | None = None
 
 
 class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """Follow-up of one lesion, or one patient, from *origin* (day 0) to *until*.
+    """Follow-up of one lesion, one of its segments, or one patient, from *origin* (day 0) to *until*.
 
     *description* says what ended it, *sources* the resource versions that say so; *cause* names the
     competing event. A row left out of its endpoint has no `days` and a *reason* instead.
@@ -205,6 +211,7 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
     variant: str | None = None
     window: str | None = None
     grain: Grain = "lesion"
+    segment: str | None = None
     origin: date | None = None
     until: date | None = None
     days: int | None = None

@@ -101,7 +101,7 @@ def read_scores(
     for event, on in _pains(events, wanted):
         if after_treatment(event, lesion):
             continue
-        seen = frozenset(span.lesion_id for span in spans if _overlaps(span, on))
+        seen = under_observation(spans, on)
         if event.lesion_id in lesion_ids or (event.lesion_id is None and claim(own, seen)):
             mine.append(event)
         elif event.lesion_id is None and own in seen:
@@ -135,8 +135,9 @@ def after_treatment(event: Event, lesion: Lesion) -> bool:
     return one_day and score.instant > treated.instant
 
 
-def _overlaps(span: Span, on: PartialDate) -> bool:
-    return span.holds(on.first) or span.holds(on.last)
+def under_observation(spans: Iterable[Span], on: PartialDate) -> frozenset[str]:
+    """The lesions under observation on some day that *on* stands for."""
+    return frozenset(span.lesion_id for span in spans if span.holds(on.first) or span.holds(on.last))
 
 
 def _by_day(events: Iterable[Event]) -> tuple[Assessment, ...]:

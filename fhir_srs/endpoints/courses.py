@@ -10,7 +10,16 @@ from decimal import Decimal
 import msgspec
 
 from fhir_srs.dates import PartialDate
-from fhir_srs.endpoints.assessments import Assessment, Claim, Scores, claims, is_score, read_scores, series
+from fhir_srs.endpoints.assessments import (
+    Assessment,
+    Claim,
+    Scores,
+    claims,
+    is_score,
+    read_scores,
+    series,
+    under_observation,
+)
 from fhir_srs.endpoints.eligibility import ineligible, together, unknown_criteria
 from fhir_srs.endpoints.history import (
     Death,
@@ -25,6 +34,8 @@ from fhir_srs.endpoints.opioids import UNKNOWN, Omed, omed_on
 from fhir_srs.endpoints.study import Study
 from fhir_srs.model import LEVELS, Event, Lesion, Mapped
 
+FINDINGS = frozenset({"imaging", "disease-status", "neuro", "fracture", "surgery"})
+
 
 class Companion(msgspec.Struct, frozen=True, kw_only=True):
     """Another lesion treated within 28 days of the index: its baseline, and its own scores by day."""
@@ -37,8 +48,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     """All that the rules look at, for one eligible lesion.
 
     *baseline* is the assessment before treatment, or *baseline_reason* says why there is none;
-    *follow_up* are the assessments from day 1 to the day before retreatment. *events* are the patient's,
-    up to the cutoff. *companions* are the second sites, where the study asks for them.
+    *follow_up* are the assessments from day 1 to the day before retreatment. *findings* are the lesion's
+    dated events of other kinds, and those of the patient that it may claim, by day; *events* are all of
+    the patient's. *companions* are the second sites, where the study asks for them.
     """
 
     lesion: Lesion
@@ -53,6 +65,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     last_alive: tuple[date, tuple[str, ...]] | None
     omeds: Mapping[date, Omed]
     cutoff: date
+    findings: tuple[Event, ...] = ()
     events: tuple[Event, ...] = ()
     companions: tuple[Companion, ...] = ()
     flags: tuple[str, ...] = ()
@@ -140,10 +153,24 @@ def _course(lesion: Lesion, history: History, index: str | None) -> Course:
         last_alive=history.last_alive,
         omeds={day: omed_on(day, opioids) for day in assessed},
         cutoff=history.cutoff,
+        findings=_findings(lesion, history, claim),
         events=events,
         companions=_companions(lesion, history),
         flags=(*_flags(lesion, study), *unknown_criteria(lesion, history)),
     )
+
+
+def _findings(lesion: Lesion, history: History, claim: Claim) -> tuple[Event, ...]:
+    """What is known of *lesion* beside pain and opioids, to the day; flagged where it is the patient's."""
+    found = []
+    for event in history.events:
+        if event.kind not in FINDINGS or event.on is None or event.on.day is None:
+            continue
+        if event.lesion_id is None and claim(lesion.lesion_id, under_observation(history.spans, event.on)):
+            found.append(msgspec.structs.replace(event, flags=(*event.flags, "patient-level")))
+        elif event.lesion_id == lesion.lesion_id:
+            found.append(event)
+    return tuple(sorted(found, key=lambda one: (one.on.first if one.on else date.min, one.source)))
 
 
 def _companions(lesion: Lesion, history: History) -> tuple[Companion, ...]:

@@ -135,7 +135,7 @@ def _worsened(site: Companion, course: Course, study: Study, window: Window) -> 
 
 def respond(course: Course, study: Study, window: Window, cutoff: date) -> Verdict:
     """The verdict of *course* in *window*: a category, or the first reason that applies."""
-    reason = not_due(course, study, window, cutoff) or course.baseline_reason or _gone(course, window)
+    reason = not_due(course, study, window, cutoff) or course.baseline_reason or gone(course, window)
     if reason:
         return Verdict(category="NE", reason=reason)
     return best(course, study) if window.name == "best" else _visit(course, study, window)
@@ -149,7 +149,8 @@ def not_due(course: Course, study: Study, window: Window, cutoff: date) -> str |
     return "date-too-coarse" if course.t0 is None else None
 
 
-def _gone(course: Course, window: Window) -> str | None:
+def gone(course: Course, window: Window) -> str | None:
+    """Why a lesion cannot be seen in *window* at all: death or retreatment before its first day."""
     if course.death and course.death.on and course.day(course.death.on) < window.first:
         return "died-before-window"
     if course.retreatment and course.day(course.retreatment.on) < window.first:

@@ -22,6 +22,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     variant: str | None = None
     grain: Grain = "lesion"
+    segment: str | None = None
 
 
 def time_to_event(

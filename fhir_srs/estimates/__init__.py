@@ -7,9 +7,11 @@ population (decisions.md 14): a proportion is never printed without its denomina
 import msgspec
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.estimates.function import flare_figures, function_figures, toxicity_figures
 from fhir_srs.estimates.pain import control_figures, duration_figures, relapse_figures, relief_figures
 from fhir_srs.estimates.patients import patient_figures
 from fhir_srs.estimates.responses import response_figures
+from fhir_srs.estimates.tumour import fracture_figures, local_figures, retreatment_figures
 from fhir_srs.model import Estimate
 
 __all__ = ["estimate"]
@@ -17,10 +19,16 @@ __all__ = ["estimate"]
 # In the order in which the table is printed.
 PARTS = (
     response_figures,
+    flare_figures,
     relief_figures,
     relapse_figures,
     duration_figures,
     control_figures,
+    local_figures,
+    function_figures,
+    fracture_figures,
+    retreatment_figures,
+    toxicity_figures,
     patient_figures,
 )
 

@@ -105,8 +105,7 @@ def counts(what: str, reasons: Iterable[str], patients: Sequence[str], **names: 
             numerator=number,
             denominator=len(patients),
             method="count",
-            population="all",
-            **names,
+            **{"population": "all", **names},
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from fhir_srs.endpoints import Outcomes, Study
 from fhir_srs.endpoints.criteria import BEST_FIRST
+from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.response import RESPONDER
 from fhir_srs.estimates.figures import Figures, counts, named, share
 from fhir_srs.model import Response
@@ -38,10 +39,11 @@ POPULATIONS: tuple[tuple[str, Callable[[Response], bool]], ...] = (
 def response_figures(outcomes: Outcomes) -> Figures:
     """Every window and reading in its three populations, then the lesions without a category by reason."""
     study = outcomes.study
-    variants = list(dict.fromkeys(row.variant for row in outcomes.responses)) or [None]
+    pains = pain_rows(outcomes)
+    variants = list(dict.fromkeys(row.variant for row in pains)) or [None]
     for window in ("best", *(one.name for one in study.visits)):
         for variant in variants:
-            rows = [row for row in outcomes.responses if (row.window, row.variant) == (window, variant)]
+            rows = [row for row in pains if (row.window, row.variant) == (window, variant)]
             for population, belongs in POPULATIONS:
                 found = [row for row in rows if belongs(row)]
                 groups = response_groups(study, variant, population)
@@ -52,7 +54,12 @@ def response_figures(outcomes: Outcomes) -> Figures:
 
 
 def _best(outcomes: Outcomes) -> list[Response]:
-    return [row for row in outcomes.responses if (row.window, row.variant) == ("best", None)]
+    return [row for row in pain_rows(outcomes) if (row.window, row.variant) == ("best", None)]
+
+
+def pain_rows(outcomes: Outcomes) -> list[Response]:
+    """The pain responses, without what else is judged in windows."""
+    return [row for row in outcomes.responses if row.endpoint == "pain-response" and row.window != FLARE]
 
 
 def _plain(outcomes: Outcomes) -> Figures:

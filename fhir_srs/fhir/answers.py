@@ -207,13 +207,12 @@ def decipher_capabilities(answer: Answer, route: str) -> dict[str, Any]:
 def decipher_page(answer: Answer, route: str) -> Page:
     """One page of a search. A Bundle of another type, or an OperationOutcome with 200, is no page (F11)."""
     check(answer, route)
-    bundle = _bundle(answer, route, "searchset")
+    bundle, entries = _page(answer, route)
     links = {link.relation: link.url for link in bundle.link}
     resources: list[bytes] = []
     outcomes: list[str] = []
     unreadable = 0
-    for raw in bundle.entry:
-        entry = _entry(raw)
+    for entry in entries:
         body = b"" if entry is None else bytes(entry.resource)
         if entry is None or not body:
             unreadable += 1
@@ -230,6 +229,27 @@ def decipher_page(answer: Answer, route: str) -> Page:
         unreadable=unreadable,
         outcomes=tuple(outcomes),
     )
+
+
+def _page(answer: Answer, route: str) -> tuple[_Bundle, list[Entry | None]]:
+    """The Bundle and its entries; where a value poisons the whole page, taken apart with care."""
+    try:
+        bundle = _bundle(answer, route, "searchset")
+    except Unreadable:
+        parts = members(answer.body)
+        raws = items(parts.pop(b"entry", b"[]")) if parts is not None else None
+        if parts is None or raws is None:
+            raise
+        envelope = b"{" + b",".join(b'"%b":%b' % pair for pair in parts.items()) + b"}"
+        rest = Answer(status=answer.status, headers=answer.headers, body=envelope)
+        return _bundle(rest, route, "searchset"), [_entry(raw) or _careful(raw) for raw in raws]
+    return bundle, [_entry(raw) for raw in bundle.entry]
+
+
+def _careful(raw: bytes) -> Entry | None:
+    """An entry whose resource no decoder takes, so that whoever reads it can say which one it is."""
+    parts = members(raw) or {}
+    return Entry(resource=msgspec.Raw(parts[b"resource"])) if parts.get(b"resource") else None
 
 
 def decipher_count(answer: Answer, route: str) -> int | None:
@@ -297,7 +317,7 @@ def _bundle(answer: Answer, route: str, kind: str) -> _Bundle:
     return bundle
 
 
-def _entry(raw: msgspec.Raw) -> Entry | None:
+def _entry(raw: bytes | msgspec.Raw) -> Entry | None:
     try:
         return msgspec.json.decode(raw, type=Entry)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

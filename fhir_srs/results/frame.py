@@ -45,7 +45,7 @@ class Frame:
         if about is None:
             return None
         lesion = self.lesions.get(row.lesion_id) if row.lesion_id else None
-        key = row.lesion_id or (patient.key if patient else row.patient)
+        key = _key(row) or (patient.key if patient else row.patient)
         study = self.study
         identity = result_id(
             study.name, study.version, grain, key, row.endpoint, row.variant, row.window, None
@@ -101,6 +101,12 @@ class Frame:
     def _performer(self) -> Content:
         responsible = organization(self.target)
         return {} if responsible is None else {"performer": [responsible]}
+
+
+def _key(row: Row) -> str | None:
+    """Of a lesion its id, with the level where the row is of one segment; None for a patient's."""
+    segment = getattr(row, "segment", None)
+    return f"{row.lesion_id}/{segment}" if row.lesion_id and segment else row.lesion_id
 
 
 def _links(target: ResultTarget, lesion: Lesion | None, sources: Sequence[str]) -> Content:

@@ -14,7 +14,8 @@ from fhir_srs.results.resources import cohort, cohort_id, device, device_id, gro
 from fhir_srs.results.target import OutcomesLike, ResultTarget, Unit
 from fhir_srs.results.terms import CATEGORIES, COMPETING, SETTLED, Terms, days, quantity
 
-NOT_YET_DUE = "not-yet-due"
+# Not written: what is not due, and endpoints of which a lesion has no record (docs/decisions/016).
+NOT_WRITTEN = frozenset({"not-yet-due", "no-baseline-assessment", "no-imaging"})
 
 
 def build_results(
@@ -30,9 +31,9 @@ def build_results(
     """
     All that *target* should hold of *outcomes* and *table*: Device and Groups first, then Observations.
 
-    *recorded* is an aware moment for Provenance and leaves every id and hash as it is. What is
-    `not-yet-due` is not written; neither is a patient whom *target* does not know. In a total order that
-    depends on content alone.
+    *recorded* is an aware moment for Provenance and leaves every id and hash as it is. What is not due
+    or has no record at all is not written; neither is a patient whom *target* does not know. In a total
+    order that depends on content alone.
     """
     frame = Frame(
         outcomes.study,
@@ -42,9 +43,9 @@ def build_results(
         recorded,
     )
     ours = [estimate for estimate in table if estimate.study in (None, frame.study.name)]
-    rows = [_response(frame, row) for row in outcomes.responses if row.reason != NOT_YET_DUE]
-    rows += [_time(frame, row) for row in outcomes.times if row.reason != NOT_YET_DUE]
-    rows += [figure(frame, estimate) for estimate in ours if estimate.reason != NOT_YET_DUE]
+    rows = [_response(frame, row) for row in outcomes.responses if row.reason not in NOT_WRITTEN]
+    rows += [_time(frame, row) for row in outcomes.times if row.reason not in NOT_WRITTEN]
+    rows += [figure(frame, estimate) for estimate in ours]
     units = sorted((unit for unit in rows if unit is not None), key=lambda unit: unit.id)
     if len({unit.id for unit in units}) != len(units):
         raise ValueError("two results with one id (I7)")
@@ -69,21 +70,28 @@ def _supports(frame: Frame, table: Sequence[Estimate], version: str) -> list[Uni
     return [ours, *(Unit(type="Group", id=id_, group=scope, resource=one) for id_, one in groups)]
 
 
+# Components for the two values of a response.
+PAIN = ("baseline-pain", "pain")
+GRADE = ("baseline-grade", "grade")
+
+
 def _response(frame: Frame, row: Response) -> Unit | None:
     terms = frame.terms
+    before, after = PAIN if row.endpoint == "pain-response" else GRADE
     parts = [
-        *_number(terms, "baseline-pain", row.baseline, "score", "{score}"),
-        *_number(terms, "pain", row.value, "score", "{score}"),
+        *_number(terms, before, row.baseline, "score", "{score}"),
+        *_number(terms, after, row.value, "score", "{score}"),
         *_number(terms, "baseline-omed", row.omed_baseline, "mg/d", "mg/d"),
         *_number(terms, "omed", row.omed, "mg/d", "mg/d"),
         *_number(terms, "days", row.days, "days", "d"),
         *terms.texts({"omed-table": row.omed_table, "link-rung": row.link, "rule-arm": row.arm}),
-        *terms.texts({"window": row.window, "variant": row.variant}),
+        *terms.texts({"scale": row.scale, "term": row.term, "window": row.window}),
+        *terms.texts({"variant": row.variant if row.term is None else None}),
     ]
     when = {"effectiveDateTime": row.assessed_on.isoformat()} if row.assessed_on else {}
     status = "preliminary" if "status-preliminary" in row.flags else "final"
     content = {"status": status, **when, **_category(terms, row), "component": parts}
-    return frame.row_unit(row, "lesion", "srs-pain-response", content)
+    return frame.row_unit(row, row.grain, "srs-pain-response", content)
 
 
 def _category(terms: Terms, row: Response) -> Content:
@@ -102,6 +110,7 @@ def _number(terms: Terms, name: str, value: object, unit: str, code: str) -> lis
 def _time(frame: Frame, row: TimeToEvent) -> Unit | None:
     terms = frame.terms
     texts = terms.texts({"ended-by": row.description, "window": row.window, "variant": row.variant})
+    texts += terms.texts({"segment": row.segment})
     if row.days is None or row.status is None:
         reason = row.reason or "left-out"
         status = "final" if reason in SETTLED else "preliminary"

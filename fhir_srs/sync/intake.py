@@ -12,6 +12,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.fhir.answers import Page
+from fhir_srs.fhir.careful import members
 from fhir_srs.fhir.sansio import instant, relative
 from fhir_srs.store import Refused, Row
 
@@ -23,6 +24,7 @@ _TEST = ("http://terminology.hl7.org/CodeSystem/v3-ActReason", "HTEST")
 _MERGES = frozenset({"replaced-by", "replaces"})
 _DECODER: msgspec.json.Decoder[r4.Known] = msgspec.json.Decoder(r4.Known)
 _ENCODER = msgspec.json.Encoder()
+_HEAD = (b"resourceType", b"id", b"meta", b"subject", b"patient")
 _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -158,6 +160,16 @@ def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: 
 def _head(body: bytes) -> _Head:
     try:
         return msgspec.json.decode(body, type=_Head)
+    except _BROKEN:
+        return _careful_head(body)
+
+
+def _careful_head(body: bytes) -> _Head:
+    """What can be said of a resource that no decoder takes: its id, version and whose it is."""
+    parts = members(body) or {}
+    kept = (b'"%b":%b' % (name, parts[name]) for name in _HEAD if name in parts)
+    try:
+        return msgspec.json.decode(b"{" + b",".join(kept) + b"}", type=_Head)
     except _BROKEN:
         return _Head()
 

@@ -64,7 +64,7 @@ GRID = [
 @pytest.fixture(scope="module")
 def grid() -> list[Response]:
     drawing = "".join(drawn(str(number), *one) for number, one in enumerate(GRID))
-    found = outcomes(drawing, "icpre2012").responses
+    found = [row for row in outcomes(drawing, "icpre2012").responses if row.endpoint == "pain-response"]
     rows = {row.lesion_id: row for row in found if (row.window, row.variant) == ("3-month", None)}
     return [rows[f"{number}/A"] for number in range(len(GRID))]
 

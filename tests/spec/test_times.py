@@ -3,7 +3,7 @@
 import pytest
 
 from fhir_srs.model import Status
-from tests.spec.timelines import day, ended, outcomes, time
+from tests.spec.timelines import day, ended, outcomes, response, time
 
 PAIN = "A | -3 | pain | 7\n"
 RELIEVED = PAIN + "A | 14 | pain | 2\n"
@@ -209,7 +209,7 @@ def test_late_entry_is_left_out_of_every_time_endpoint(endpoint: str, variant: s
 
 
 def test_late_entry_keeps_its_responses() -> None:
-    (row,) = [one for one in outcomes(LATE).responses if (one.window, one.variant) == ("6-month", None)]
+    row = response(outcomes(LATE), "6-month")
     assert row.category == "CR"
 
 

@@ -5,6 +5,9 @@ A drawing has one fact a line, `lesion | day | fact | value`; days count from 10
     A | 0      | srs    | T8          treated that day; `0..4` is a course, `sbrt 3` its fractions
     A | -3     | pain   | 7           a score linked to lesion A; lesion `-` is the patient's own
     A | 20..60 | opioid | 60 order    60 mg/d on those days, by an order (else a statement)
+    A | 90     | disease-status | worsened     what imaging says; `imaging` without a value is a scan
+    A | 90     | imaging | {bilsky} 1b         a grade on its scale; so `neuro | {asia} D`
+    - | 30     | toxicity | 2 CTCAEv5 C56      grade, version and term
     - | 2024-02| death  |             a partial date
 
 Lesions without a treatment line are treated on day 0 in one fraction, each at a level of its own. The
@@ -88,8 +91,9 @@ def _event(name: str, when: str, kind: str, value: str, number: int) -> Event:
     amount = next((Decimal(word) for word in words if re.fullmatch(r"[\d.]+", word)), None)
     levels = [word for word in words if word in {"administration", "statement", "dispense", "order"}]
     drugs = [word[1:] for word in words if word.startswith("@")]
-    flags = tuple(word for word in words if re.fullmatch(r"[a-z]+(-[a-z]+)+", word))
+    flags = tuple(word for word in words if re.fullmatch(r"[a-z]+(-[a-z]+)+", word) or word in QUALIFIERS)
     opioid = kind == "opioid"
+    value, unit, code = _told(kind, words)
     return Event(
         patient=patient,
         lesion_id=None if own else name,
@@ -97,12 +101,28 @@ def _event(name: str, when: str, kind: str, value: str, number: int) -> Event:
         kind="opioid" if opioid else kind,  # type: ignore[arg-type]
         on=on,
         until=until if opioid else None,
-        value=amount,
-        code=f"{RXNORM}|{(drugs or ['7052'])[0]}" if opioid else None,
+        value=amount if value is None else value,
+        unit=unit,
+        code=f"{RXNORM}|{(drugs or ['7052'])[0]}" if opioid else code,
         source=f"Observation/{kind}-{number}",
         evidence=(levels or ["statement"])[0] if opioid else None,  # type: ignore[arg-type]
         flags=flags,
     )
+
+
+# What imaging may say beside a grade.
+SAID = ("worsened", "stable", "improved", "undetermined", "CR", "PR", "SD", "PD")
+QUALIFIERS = ("local", "distant", "nodal", "pathology")
+
+
+def _told(kind: str, words: list[str]) -> tuple[Decimal | str | None, str | None, str | None]:
+    """The value of a finding, its scale or version, and its term."""
+    if kind == "toxicity":
+        return words[0], words[1], words[2]
+    if words and words[0].startswith("{"):
+        number = words[0] in {"{muscle-grade}", "{sins}", "{ecog}"}
+        return (Decimal(words[1]) if number else words[1]), words[0], None
+    return next((word for word in words if word in SAID), None), None, None
 
 
 def _lines(drawing: str) -> Iterator[tuple[str, str, str, str]]:
@@ -133,22 +153,35 @@ def outcomes(drawing: str, study: str = "ryu2008", cutoff: date = LATER) -> Outc
     return derive(draw(drawing), study=load_study(study), data_cutoff=cutoff)
 
 
-def response(found: Outcomes, window: str, lesion: str = "A", variant: str | None = None) -> Response:
-    """The one response of *lesion* in *window*."""
+def response(
+    found: Outcomes,
+    window: str,
+    lesion: str | None = "A",
+    variant: str | None = None,
+    endpoint: str = "pain-response",
+) -> Response:
+    """The one response of *lesion* (None: the patient) in *window*."""
     (row,) = [
         row
         for row in found.responses
-        if (row.lesion_id, row.window, row.variant) == (lesion, window, variant)
+        if (row.endpoint, row.lesion_id, row.window, row.variant) == (endpoint, lesion, window, variant)
     ]
     return row
 
 
-def time(found: Outcomes, endpoint: str, variant: str | None = None, lesion: str | None = "A") -> TimeToEvent:
-    """The one time of *lesion* (None: the patient) to *endpoint*."""
+def time(
+    found: Outcomes,
+    endpoint: str,
+    variant: str | None = None,
+    lesion: str | None = "A",
+    segment: str | None = None,
+) -> TimeToEvent:
+    """The one time of *lesion* (None: the patient), or one of its segments, to *endpoint*."""
     (row,) = [
         row
         for row in found.times
         if (row.endpoint, row.variant, row.lesion_id) == (endpoint, variant, lesion)
+        and segment in (None, row.segment)
     ]
     return row
 

@@ -1,0 +1,152 @@
+"""Neurological function and walking: each window against the baseline, on one scale (spec/endpoints.md 11).
+
+Improved or worse is a change of one level or more on the same scale; scales are never mixed. Walking is an
+endpoint of its own.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from types import MappingProxyType
+
+import msgspec
+
+from fhir_srs.endpoints.courses import Course
+from fhir_srs.endpoints.response import gone, not_due
+from fhir_srs.endpoints.study import Study, Window
+from fhir_srs.model import Event, Response
+
+# Unit of a neurological event -> its levels, worst first. AIS [P 30], Frankel (from memory), muscle grade
+# [P 30]. Listed by preference, where a patient has several.
+SCALES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "{asia}": ("A", "B", "C", "D", "E"),
+        "{frankel}": ("A", "B", "C", "D", "E"),
+        "{muscle-grade}": ("0", "1", "2", "3", "4", "5"),
+    }
+)
+WALKING: Mapping[str, tuple[str, ...]] = MappingProxyType({"{ambulatory}": ("false", "true")})
+NEUROLOGY, AMBULATION = "neurological-response", "ambulation"
+NO_BASELINE, NO_FOLLOW_UP = "no-baseline-assessment", "no-assessment-in-window"
+
+
+class Grade(msgspec.Struct, frozen=True, kw_only=True):
+    """One assessment of function: its rank on the scale, 0 the worst."""
+
+    on: date
+    rank: int
+    source: str
+    flags: tuple[str, ...] = ()
+
+
+def derive_function(course: Course, study: Study, cutoff: date) -> Iterator[Response]:
+    """Neurological response and ambulation of one lesion in every window."""
+    for window in study.visits:
+        for endpoint, scales in ((NEUROLOGY, SCALES), (AMBULATION, WALKING)):
+            yield _row(course, study, window, endpoint, scales, cutoff)
+
+
+def declined(course: Course, since: date) -> date | None:
+    """The first day from *since* on with a grade below the last before treatment, on the same scale."""
+    for scale, levels in SCALES.items():
+        grades = [one for one in _grades(course, scale, levels) if "patient-level" not in one.flags]
+        before = [one for one in grades if _is_before(course, one)]
+        later = (one.on for one in grades if before and one.on >= since and one.rank < before[-1].rank)
+        found = next(later, None)
+        if found:
+            return found
+    return None
+
+
+def highest(scale: str) -> int:
+    """The best rank of *scale*, without its braces."""
+    return len({**SCALES, **WALKING}[f"{{{scale}}}"]) - 1
+
+
+def _row(
+    course: Course,
+    study: Study,
+    window: Window,
+    endpoint: str,
+    scales: Mapping[str, tuple[str, ...]],
+    cutoff: date,
+) -> Response:
+    scale = _scale(course, study, window, scales)
+    grades = _grades(course, scale, scales[scale])
+    baseline, value = _baseline(course, study, grades), _in_window(course, window, grades)
+    reason = not_due(course, study, window, cutoff)
+    reason = reason or (None if baseline else NO_BASELINE) or gone(course, window)
+    reason = reason or (None if value else NO_FOLLOW_UP)
+    shown = value if reason is None else None
+    told = [one for one in (baseline, shown) if one]
+    return Response(
+        study=study.name,
+        patient=course.lesion.patient,
+        lesion_id=course.lesion.lesion_id,
+        endpoint=endpoint,
+        window=window.name,
+        category=_category(endpoint, baseline, shown),
+        reason=reason,
+        scale=scale.strip("{}") if told else None,
+        baseline=Decimal(baseline.rank) if baseline else None,
+        value=Decimal(shown.rank) if shown else None,
+        assessed_on=shown.on if shown else None,
+        days=course.day(shown.on) if shown else None,
+        flags=tuple(sorted({flag for one in told for flag in one.flags})),
+        sources=tuple(sorted({*course.lesion.sources, *(one.source for one in told)})),
+    )
+
+
+def _category(endpoint: str, baseline: Grade | None, value: Grade | None) -> str:
+    if baseline is None or value is None:
+        return "NE"
+    if endpoint == AMBULATION:
+        return "AMBULATORY" if value.rank else "NOT-AMBULATORY"
+    if value.rank == baseline.rank:
+        return "STABLE"
+    return "IMPROVED" if value.rank > baseline.rank else "WORSE"
+
+
+def _scale(course: Course, study: Study, window: Window, scales: Mapping[str, tuple[str, ...]]) -> str:
+    """The first scale known at baseline and in the window, else at baseline, else the preferred one."""
+    known = [scale for scale in scales if _baseline(course, study, _grades(course, scale, scales[scale]))]
+    both = [one for one in known if _in_window(course, window, _grades(course, one, scales[one]))]
+    return next(iter([*both, *known, *scales]))
+
+
+def _grades(course: Course, scale: str, levels: tuple[str, ...]) -> list[Grade]:
+    """The grades on *scale*, by day and worst first, so that of one day the worst is met first."""
+    found = [
+        Grade(on=one.on.day, rank=levels.index(_level(one)), source=one.source, flags=one.flags)
+        for one in course.findings
+        if one.unit == scale and one.on and one.on.day and _level(one) in levels
+    ]
+    return sorted(found, key=lambda one: (one.on, one.rank, one.source))
+
+
+def _level(event: Event) -> str:
+    return f"{event.value.normalize():f}" if isinstance(event.value, Decimal) else str(event.value)
+
+
+def _is_before(course: Course, one: Grade) -> bool:
+    start = course.lesion.start.day if course.lesion.start else None
+    return start is not None and one.on <= start
+
+
+def _baseline(course: Course, study: Study, grades: list[Grade]) -> Grade | None:
+    """The last grade of the baseline window, of its day the worst."""
+    start = course.lesion.start.day if course.lesion.start else None
+    if start is None:
+        return None
+    first = start + timedelta(days=study.baseline_first_day)
+    inside = [one for one in grades if first <= one.on <= start]
+    return next((one for one in inside if one.on == inside[-1].on), None)
+
+
+def _in_window(course: Course, window: Window, grades: list[Grade]) -> Grade | None:
+    """The grade nearest the target day, a tie to the earlier; after retreatment none counts."""
+    if course.t0 is None:
+        return None
+    until = course.retreatment.on if course.retreatment else date.max
+    inside = [one for one in grades if window.first <= course.day(one.on) <= window.last and one.on < until]
+    return min(inside, key=lambda one: (abs(course.day(one.on) - window.target), one.on), default=None)

@@ -1,0 +1,97 @@
+"""Neurological function, walking, pain flare and toxicity as shares, each with its own denominator."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.flare import WINDOW as FLARE
+from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest
+from fhir_srs.endpoints.toxicity import ACUTE, LATE
+from fhir_srs.estimates.figures import Figures, counts, rows_of, share
+from fhir_srs.model import Response
+
+Test = Callable[[Response], bool]
+
+
+def _deficit(row: Response) -> bool:
+    return row.scale is not None and row.baseline is not None and row.baseline < highest(row.scale)
+
+
+def _could_worsen(row: Response) -> bool:
+    return row.baseline is not None and row.baseline > 0
+
+
+def _all(_: Response) -> bool:
+    return True
+
+
+def _walked(row: Response) -> bool:
+    return row.baseline is not None and row.baseline > 0
+
+
+def _did_not_walk(row: Response) -> bool:
+    return not _walked(row)
+
+
+# Endpoint, category, name, which of the assessed lesions are its denominator (section 11).
+SHARES: tuple[tuple[str, str, str, Test], ...] = (
+    (NEUROLOGY, "IMPROVED", "improved, of those with a deficit at baseline", _deficit),
+    (NEUROLOGY, "STABLE", "stable", _all),
+    (NEUROLOGY, "WORSE", "worse, of those who could worsen", _could_worsen),
+    (AMBULATION, "AMBULATORY", "walking", _all),
+    (AMBULATION, "AMBULATORY", "walking, of those who walked at baseline", _walked),
+    (AMBULATION, "AMBULATORY", "walking, of those who did not at baseline", _did_not_walk),
+)
+WORST = (1, 2, 3)
+
+
+def function_figures(outcomes: Outcomes) -> Figures:
+    """Each share in each window among the lesions assessed there, then the lesions not assessed by reason."""
+    for endpoint in (NEUROLOGY, AMBULATION):
+        ours = [row for row in outcomes.responses if row.endpoint == endpoint]
+        for window in outcomes.study.visits:
+            rows = [row for row in ours if row.window == window.name]
+            yield from _window(endpoint, rows, window.name)
+
+
+def _window(endpoint: str, rows: list[Response], window: str) -> Figures:
+    names: dict[str, Any] = {"endpoint": endpoint, "window": window, "grain": "lesion"}
+    assessed = [row for row in rows if row.category != "NE"]
+    for one, category, name, belongs in SHARES:
+        if one == endpoint and assessed:
+            found = [row for row in assessed if belongs(row)]
+            success, patients = [row.category == category for row in found], [row.patient for row in found]
+            yield share(success, patients, name=name, population="assessable", **names)
+    reasons = [row.reason for row in rows if row.reason]
+    yield from counts("not assessed", reasons, [row.patient for row in rows], **names)
+
+
+def flare_figures(outcomes: Outcomes) -> Figures:
+    """Pain flare among lesions with a baseline and a score on the first ten days."""
+    rows = [row for row in outcomes.responses if row.window == FLARE]
+    seen = [row for row in rows if row.category != "NE"]
+    names: dict[str, Any] = {"endpoint": "pain-response", "window": FLARE, "grain": "lesion"}
+    success, patients = [row.category == "FLARE" for row in seen], [row.patient for row in seen]
+    yield share(success, patients, name="pain flare", population="assessable", **names)
+    reasons = [row.reason for row in rows if row.reason]
+    yield from counts("not evaluable", reasons, [row.patient for row in rows], **names)
+
+
+def toxicity_figures(outcomes: Outcomes) -> Figures:
+    """
+    Patients with a toxicity of at least each grade, acute and late; then the patients by term.
+
+    The denominator is all patients: one without a record counts as free of it, since adverse events are
+    recorded, their absence is not.
+    """
+    everyone = sorted({row.patient for row in rows_of(outcomes, "follow-up")})
+    rows = [row for row in outcomes.responses if row.endpoint == "toxicity"]
+    for period in (ACUTE, LATE):
+        names: dict[str, Any] = {"endpoint": "toxicity", "window": period, "grain": "patient"}
+        found = [row for row in rows if row.window == period]
+        for grade in WORST:
+            hurt = {row.patient for row in found if row.value is not None and row.value >= grade}
+            success = [patient in hurt for patient in everyone]
+            yield share(success, everyone, name=f"grade {grade} or worse", population="all", **names)
+        terms = [f"{row.term or 'unknown'}, {row.category.lower()}" for row in found]
+        yield from counts("worst of term", terms, everyone, **names)

@@ -1,0 +1,67 @@
+"""Local failure and vertebral fracture: cumulative incidence beside Kaplan-Meier, and what was left open."""
+
+from typing import Any
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.local_failure import AS_EVENT, EPIDURAL
+from fhir_srs.estimates.figures import (
+    CIF,
+    HALF_YEAR,
+    YEAR,
+    Figures,
+    counts,
+    incidence_figures,
+    left_out,
+    rows_of,
+    survival_figures,
+)
+
+TWO_YEARS = 730
+DAYS = (HALF_YEAR, YEAR, TWO_YEARS)
+IMAGED = "KM, censored at last imaging"
+# Readings of local failure beside its own, and how they are named.
+READINGS = {
+    AS_EVENT: "local failure, growth that was not settled counted as an event",
+    EPIDURAL: "epidural progression",
+}
+OPEN = ("pseudoprogression", "indeterminate", "unconfirmed")
+
+
+def local_figures(outcomes: Outcomes) -> Figures:
+    """Local failure by cumulative incidence, local control by KM, growth that was not confirmed."""
+    names: dict[str, Any] = {
+        "endpoint": "local-failure",
+        "grain": "lesion",
+        "population": "with-follow-up",
+    }
+    rows = rows_of(outcomes, "local-failure")
+    yield from incidence_figures(rows, DAYS, name=f"local failure ({CIF})", **names)
+    yield from survival_figures(rows, DAYS, quantile=True, name=f"local control ({IMAGED})", **names)
+    for variant, name in READINGS.items():
+        found = rows_of(outcomes, "local-failure", variant)
+        yield from incidence_figures(found, DAYS, name=f"{name} ({CIF})", variant=variant, **names)
+    flags = [flag for row in rows for flag in row.flags if flag in OPEN]
+    yield from counts("growth on imaging", flags, [row.patient for row in rows], **names)
+    yield from left_out(outcomes, "local-failure")
+
+
+def fracture_figures(outcomes: Outcomes) -> Figures:
+    """Fracture of treated segments; death, stabilisation and retreatment compete (section 12)."""
+    names: dict[str, Any] = {
+        "endpoint": "vertebral-fracture",
+        "grain": "segment",
+        "population": "with-follow-up",
+    }
+    rows = rows_of(outcomes, "vertebral-fracture")
+    text = "vertebral fracture (cumulative incidence, death, stabilisation and retreatment competing)"
+    yield from incidence_figures(rows, DAYS, name=text, **names)
+    yield from survival_figures(rows, DAYS, quantile=False, name=f"free of fracture ({IMAGED})", **names)
+    yield from left_out(outcomes, "vertebral-fracture", grain="segment")
+
+
+def retreatment_figures(outcomes: Outcomes) -> Figures:
+    """Retreatment of the segment for whatever reason, death competing."""
+    names: dict[str, Any] = {"endpoint": "retreatment", "grain": "lesion", "population": "all"}
+    rows = rows_of(outcomes, "retreatment")
+    yield from incidence_figures(rows, DAYS, name=f"retreatment ({CIF})", **names)
+    yield from left_out(outcomes, "retreatment")

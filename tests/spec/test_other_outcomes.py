@@ -1,0 +1,151 @@
+"""Function, walking, fracture, retreatment, flare and toxicity of drawn lesions (sections 9 to 15)."""
+
+from decimal import Decimal
+
+import pytest
+
+from tests.spec.timelines import ended, outcomes, response, time
+
+# grades of lesion A -> neurological response at three months, scale
+NEUROLOGY = {
+    "one level up": ("A | -2 | neuro | {asia} C\nA | 91 | neuro | {asia} D", "IMPROVED", "asia"),
+    "one level down": ("A | -2 | neuro | {asia} D\nA | 91 | neuro | {asia} C", "WORSE", "asia"),
+    "the same": ("A | -2 | neuro | {frankel} D\nA | 91 | neuro | {frankel} D", "STABLE", "frankel"),
+    "muscle strength": (
+        "A | -2 | neuro | {muscle-grade} 3\nA | 91 | neuro | {muscle-grade} 5", "IMPROVED", "muscle-grade"),
+    "two scales are never mixed": (
+        "A | -2 | neuro | {asia} C\nA | 91 | neuro | {frankel} D", "NE no-assessment-in-window", "asia"),
+    "the scale known at both times counts": (
+        "A | -2 | neuro | {asia} C\nA | -2 | neuro | {frankel} C\nA | 91 | neuro | {frankel} D",
+        "IMPROVED", "frankel"),
+    "the last before treatment counts": (
+        "A | -9 | neuro | {asia} B\nA | -2 | neuro | {asia} D\nA | 91 | neuro | {asia} D", "STABLE", "asia"),
+    "of one day the worst": (
+        "A | -2 | neuro | {asia} D\nA | 91 | neuro | {asia} D\nA | 91 | neuro | {asia} C", "WORSE", "asia"),
+    "no baseline": ("A | 91 | neuro | {asia} D", "NE no-baseline-assessment", None),
+    "older than 28 days": (
+        "A | -29 | neuro | {asia} C\nA | 91 | neuro | {asia} D", "NE no-baseline-assessment", None),
+    "of the patient, one lesion": (
+        "- | -2 | neuro | {asia} C\n- | 91 | neuro | {asia} D", "IMPROVED", "asia"),
+    "of the patient, two lesions": (
+        "B | 0 | srs | L2\n- | -2 | neuro | {asia} C\n- | 91 | neuro | {asia} D",
+        "NE no-baseline-assessment", None),
+    "dead before the window": (
+        "A | -2 | neuro | {asia} C\n- | 50 | death |", "NE died-before-window", "asia"),
+    "retreated before the window": (
+        "A | -2 | neuro | {asia} C\nA | 50 | surgery | for-pain\nA | 91 | neuro | {asia} D",
+        "NE retreated-before-window", "asia"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEUROLOGY)
+def test_neurological_response_is(name: str) -> None:
+    drawing, expected, scale = NEUROLOGY[name]
+    row = response(outcomes("A | 0 | srs | T8\n" + drawing), "3-month", endpoint="neurological-response")
+    assert " ".join(filter(None, (row.category, row.reason))) == expected
+    assert row.scale == scale
+
+
+@pytest.mark.parametrize(("before", "after", "category"), [
+    ("true", "true", "AMBULATORY"), ("false", "true", "AMBULATORY"), ("true", "false",
+    "NOT-AMBULATORY")])  # fmt: skip
+def test_walking_is_an_endpoint_of_its_own(before: str, after: str, category: str) -> None:
+    drawing = f"A | -2 | neuro | {{ambulatory}} {before}\nA | 91 | neuro | {{ambulatory}} {after}"
+    found = outcomes(drawing)
+    assert response(found, "3-month", endpoint="ambulation").category == category
+    assert response(found, "3-month", endpoint="neurological-response").reason == "no-baseline-assessment"
+
+
+# records of lesion A, of one level -> time to fracture
+FRACTURE = {
+    "after treatment": ("A | 90 | imaging |\nA | 75 | fracture |", "event 75", ""),
+    "none: censored at the last imaging": ("A | 90 | imaging |\nA | 200 | pain | 3", "censored 90", ""),
+    "one at baseline is none": ("A | -5 | fracture |\nA | 90 | imaging |", "censored 90", ""),
+    "one more after one at baseline": (
+        "A | -5 | fracture |\nA | 90 | fracture |", "event 90", "baseline-fracture"),
+    "cement afterwards competes": (
+        "A | 30 | imaging |\nA | 60 | surgery | other-reason", "competing 60 retreatment", ""),
+    "stabilised before": (
+        "A | -5 | surgery | other-reason\nA | 90 | imaging |", "out: stabilised-before-treatment", ""),
+    "death competes": ("A | 90 | imaging |\n- | 200 | death |", "competing 200 death", ""),
+    "never imaged": ("A | 90 | pain | 3", "out: no-imaging", ""),
+    "of the patient is not of the segment": ("A | 90 | imaging |\n- | 75 | fracture |", "censored 90", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FRACTURE)
+def test_time_to_vertebral_fracture_is(name: str) -> None:
+    drawing, expected, flags = FRACTURE[name]
+    row = time(outcomes("A | 0 | srs | T8\n" + drawing), "vertebral-fracture")
+    assert (ended(row), " ".join(row.flags)) == (expected, flags)
+    assert (row.grain, row.segment) == ("segment", "T8")
+
+
+def test_every_level_is_a_segment_and_a_fracture_counts_once() -> None:
+    found = outcomes("A | 0 | srs | T8 T9\nA | 90 | imaging |\nA | 75 | fracture |")
+    first, second = (time(found, "vertebral-fracture", segment=level) for level in ("T8", "T9"))
+    assert (ended(first), first.flags) == ("event 75", ("segment-unknown",))
+    assert ended(second) == "censored 90"
+
+
+# what followed -> time to retreatment
+RETREATMENT = {
+    "radiation again": ("A | 200 | retreatment | for-pain", "event 200"),
+    "an operation for another reason": ("A | 200 | surgery | other-reason", "event 200"),
+    "a later lesion of the level": ("B | 300 | srs | T8", "event 300"),
+    "death": ("- | 250 | death |", "competing 250 death"),
+    "alive": ("- | 250 | contact |", "censored 250"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RETREATMENT)
+def test_time_to_retreatment_is(name: str) -> None:
+    drawing, expected = RETREATMENT[name]
+    assert ended(time(outcomes("A | 0 | srs | T8\n" + drawing), "retreatment")) == expected
+
+
+# scores and OMED of the first days, the baseline being 5 with 60 mg/d -> flare
+FLARE = {
+    "up by 2 and back": ("A | 3 | pain | 7\nA | 20 | pain | 5", "60", "FLARE", ""),
+    "up by 2 on day 10": ("A | 10 | pain | 7\nA | 20 | pain | 4", "60", "FLARE", ""),
+    "up by 2 on day 11": ("A | 2 | pain | 5\nA | 11 | pain | 7\nA | 20 | pain | 5", "60", "NO-FLARE", ""),
+    "up by 1": ("A | 3 | pain | 6\nA | 20 | pain | 5", "60", "NO-FLARE", ""),
+    "up and never back": ("A | 3 | pain | 7\nA | 20 | pain | 6", "60", "NO-FLARE", "rise-without-return"),
+    "up with less opioid": ("A | 3 | pain | 7\nA | 20 | pain | 5", "30", "NO-FLARE", ""),
+    "a quarter more opioid at the same pain": ("A | 3 | pain | 5\nA | 20 | pain | 5", "75", "FLARE", ""),
+    "a quarter more opioid with less pain": ("A | 3 | pain | 4\nA | 20 | pain | 4", "75", "NO-FLARE", ""),
+    "not scored": ("A | 20 | pain | 5", "60", "NE", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLARE)
+def test_pain_flare_is(name: str) -> None:
+    drawing, omed, category, flags = FLARE[name]
+    opioids = f"- | -20..0 | opioid | 60\n- | 1..300 | opioid | {omed}\n"
+    row = response(outcomes("A | -3 | pain | 5\n" + opioids + drawing, "icpre2012"), "flare")
+    assert (row.category, " ".join(row.flags)) == (category, flags)
+
+
+def toxicities(drawing: str, study: str = "rtog0631") -> list[tuple[str | None, str, str, tuple[str, ...]]]:
+    found = outcomes("A | 0 | srs | T8\nA | -3 | pain | 7\n" + drawing, study).responses
+    return [(row.term, row.window, row.category, row.flags) for row in found if row.endpoint == "toxicity"]
+
+
+def test_toxicity_is_the_worst_grade_of_each_term_acute_to_day_90_and_late_after() -> None:
+    drawing = (
+        "- | 5 | toxicity | 1 CTCAEv3 nausea\n- | 90 | toxicity | 3 CTCAEv3 nausea\n"
+        "- | 91 | toxicity | 2 CTCAEv3 nausea\n- | 30 | toxicity | 2 CTCAEv5 pain\n"
+        "- | -3 | toxicity | 4 CTCAEv3 before"
+    )
+    assert toxicities(drawing) == [
+        ("nausea", "acute", "GRADE-3", ()),
+        ("pain", "acute", "GRADE-2", ("ctcae-version-differs",)),
+        ("nausea", "late", "GRADE-2", ()),
+    ]
+
+
+def test_a_toxicity_is_of_the_patient_and_counted_from_the_last_treatment() -> None:
+    found = outcomes("A | 0 | srs | T8\nB | 200 | srs | L2\n- | 210 | toxicity | 2 CTCAEv5 pain")
+    (row,) = [row for row in found.responses if row.endpoint == "toxicity"]
+    assert (row.grain, row.lesion_id, row.window, row.days) == ("patient", None, "acute", 10)
+    assert row.value == Decimal(2)
