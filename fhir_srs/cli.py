@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped, ResourceCounts
 
+study_files = typer.Typer(help="Look at study definitions.", no_args_is_help=True, rich_markup_mode=None)
 profiles = typer.Typer(
     help="Look at site profiles: how a site spells things.", no_args_is_help=True, rich_markup_mode=None
 )
@@ -54,6 +55,7 @@ class LineKind(StrEnum):
     LESION = "lesion"
     EVENT = "event"
     ISSUE = "issue"
+    STUDY = "study"
 
 
 class CohortName(StrEnum):
@@ -347,27 +349,53 @@ def endpoints(
     cutoff: Annotated[str, typer.Option(metavar="DATE", help="last date that may count, as 2026-06-30")],
     profile: ProfileName = "mcode",
     format_: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
+    by: Annotated[
+        str | None, typer.Option(metavar="GROUPING", help="in parts of the cohort, such as dose-group")
+    ] = None,
+    baseline: Annotated[bool, typer.Option("--baseline", help="who was treated, and evaluable")] = False,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="the primary figures under other definitions")
+    ] = False,
+    landmarks: Annotated[
+        bool, typer.Option("--landmarks", help="survival of responders from a landmark on")
+    ] = False,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="only whom the publication would have taken")
+    ] = False,
 ) -> None:
-    """Derive the endpoints of files and estimate them under one study or several."""
-    from fhir_srs.endpoints import derive, load_study
-    from fhir_srs.estimates import estimate
+    """Derive the endpoints of files and estimate them under one study or several, side by side."""
+    from fhir_srs.endpoints import load_study
+    from fhir_srs.estimates.analysis import Asked, analyse
+    from fhir_srs.report.analysis import analyses_csv, analyses_json, analyses_text
     from fhir_srs.report.attrition import attrition_lines
-    from fhir_srs.report.export import estimates_csv, estimates_json, mapped_counts
-    from fhir_srs.report.figures import estimates_text
+    from fhir_srs.report.export import mapped_counts
 
+    asked = Asked(
+        by=by, baseline=baseline, sensitivity=sensitivity, landmarks=landmarks, as_published=as_published
+    )
     last_day = _day(cutoff)
     studies = [load_study(name) for name in study]
     mapped, tally = _mapped(sources, profile)
-    tables = {
-        (one.name, one.version): estimate(derive(mapped, study=one, data_cutoff=last_day)) for one in studies
-    }
+    found = [analyse(mapped, one, last_day, asked) for one in studies]
     printers: dict[Format, Callable[[], str]] = {
-        Format.TABLE: lambda: estimates_text(tables),
-        Format.JSON: lambda: estimates_json(tables, cutoff=last_day, counts=mapped_counts(tally)).decode(),
-        Format.CSV: lambda: estimates_csv(tables),
+        Format.TABLE: lambda: analyses_text(found),
+        Format.JSON: lambda: analyses_json(found, cutoff=last_day, counts=mapped_counts(tally)).decode(),
+        Format.CSV: lambda: analyses_csv(found),
     }
     _say(printers[format_]())
     _note_lines(attrition_lines(tally))
+
+
+@study_files.command("check")
+def check_study(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="a study definition, *.toml")],
+) -> None:
+    """Say everything that is wrong with a study file; else its parameters and where they come from."""
+    from fhir_srs.endpoints.study_file import parse_study
+    from fhir_srs.report.parameters import checked_lines
+
+    found = parse_study(_text_of(file), subject=f"study file {file.name}")
+    _say("\n".join(checked_lines(found, file.name)))
 
 
 @profiles.command("check")
@@ -396,13 +424,16 @@ def explain_profile(sources: Sources, profile: ProfileName = "mcode") -> None:
 
 @app.command()
 def schema(
-    line: Annotated[LineKind, typer.Argument(help="of which file: lesions, events or issues")],
+    line: Annotated[LineKind, typer.Argument(help="of which line, or of a study file")],
 ) -> None:
-    """Print the JSON Schema of the lines that `map` writes."""
+    """Print the JSON Schema of the lines that `map` writes, or of a study file."""
     from fhir_srs.model import to_json
-    from fhir_srs.report.schema import line_schema
+    from fhir_srs.report.schema import Line, line_schema, study_schema
 
-    _say(to_json(line_schema(line.value)).decode())
+    if line is LineKind.STUDY:
+        _say(to_json(study_schema()).decode())
+    else:
+        _say(to_json(line_schema(cast(Line, line.value))).decode())
 
 
 @app.command()
@@ -454,7 +485,7 @@ def testserver(
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        with running_server(resources, port=port, faults=planned) as server:
+        with running_server(resources, port=port, faults=planned or None) as server:
             _say(server.base_url)
             signal.sigwait(ends)
     except OSError:
@@ -567,6 +598,7 @@ def _note_lines(lines: Iterable[str]) -> None:
 
 
 app.add_typer(profiles, name="profile")
+app.add_typer(study_files, name="study")
 
 
 def run(arguments: Sequence[str]) -> int:

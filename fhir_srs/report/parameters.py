@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from fhir_srs.endpoints import Study
+from fhir_srs.report.figures import aligned
 
 # Published, from memory of a document not read, assumed by us (spec/endpoints.md section 16).
 INITIALS = {"published": "P", "memory": "M", "assumed": "A"}
@@ -33,9 +34,26 @@ def _said(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def parameter_rows(studies: Sequence[Study]) -> Iterator[list[str]]:
-    """One row for each parameter: its name, then of each study the value with the initial of its basis."""
+    """
+    One row for each parameter: its name, then of each study the value with the initial of its basis.
+
+    The sensitivity runs are no part of the definition; they have a table of their own.
+    """
     for name in studies[0].basis:
+        if name == "sensitivity":
+            continue
         values = [
             f"{parameter_text(getattr(study, name))} {INITIALS[study.basis[name]]}" for study in studies
         ]
         yield [name, *values]
+
+
+def checked_lines(study: Study, file: str) -> Iterator[str]:
+    """That *file* is in order, and its parameters with basis and note."""
+    counted = ", ".join(f"{sum(one == basis for one in study.basis.values())} {basis}" for basis in INITIALS)
+    yield f"{file}: study {study.name}, version {study.version}, is in order; parameters: {counted}"
+    rows = [
+        [name, parameter_text(getattr(study, name)), basis, study.notes.get(name, "")]
+        for name, basis in study.basis.items()
+    ]
+    yield from (f"  {line}" for line in aligned(rows))

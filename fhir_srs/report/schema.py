@@ -1,10 +1,12 @@
-"""JSON Schema of the lines of lesions.ndjson, events.ndjson and issues.ndjson (design.md section 4.2)."""
+"""JSON Schema of the lines of lesions, events and issues (design.md section 4.2), and of study files."""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from fhir_srs.endpoints.study import Basis, Study
+from fhir_srs.endpoints.study_file import HEAD, PARAMETERS, shipped_studies
 from fhir_srs.model import EventKind, Evidence, Region, Rung, Severity, Technique
 
 PartialDay = Annotated[
@@ -79,10 +81,55 @@ class IssueLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     used: bool
 
 
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
 Line = Literal["lesion", "event", "issue"]
 LINES: dict[Line, type[msgspec.Struct]] = {"lesion": LesionLine, "event": EventLine, "issue": IssueLine}
 
 
 def line_schema(name: Line) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the lines of that kind."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(LINES[name])}
+    return {"$schema": DRAFT, **msgspec.json.schema(LINES[name])}
+
+
+def study_schema() -> dict[str, Any]:
+    """
+    The JSON Schema of a study file, for editors that check TOML by it.
+
+    With `extends` every parameter is optional, without it all are required.
+    """
+    types = {field.name: field.type for field in msgspec.structs.fields(Study)}
+    (*found, basis), parts = msgspec.json.schema_components(
+        [*(types[name] for name in PARAMETERS), Basis], ref_template="#/$defs/{name}"
+    )
+    parameters = {name: _parameter(_numbers(one), basis) for name, one in zip(PARAMETERS, found, strict=True)}
+    return {
+        "$schema": DRAFT,
+        "title": "Study definition of fhir-srs",
+        "type": "object",
+        "properties": {
+            **{name: {"type": "string"} for name in HEAD},
+            "extends": {"enum": shipped_studies()},
+            **parameters,
+        },
+        "required": list(HEAD),
+        "anyOf": [{"required": ["extends"]}, {"required": list(PARAMETERS)}],
+        "additionalProperties": False,
+        "$defs": _numbers(parts),
+    }
+
+
+def _numbers(schema: Any) -> Any:
+    """*schema* with decimals as the plain numbers that TOML has."""
+    if isinstance(schema, dict):
+        decimal = schema.get("format") == "decimal"
+        return {"type": "number"} if decimal else {name: _numbers(one) for name, one in schema.items()}
+    return [_numbers(one) for one in schema] if isinstance(schema, list) else schema
+
+
+def _parameter(value: dict[str, Any], basis: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"value": value, "basis": basis, "note": {"type": "string"}},
+        "required": ["value", "basis"],
+        "additionalProperties": False,
+    }

@@ -1,15 +1,17 @@
 """The JSON Schema of what `map` writes: every line that it writes fits, and a changed line does not."""
 
 import json
+import tomllib
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from fhir_srs import load_profile, map_resources
+from fhir_srs import load_profile, map_resources, tables
 from fhir_srs.cli import run
+from fhir_srs.endpoints import shipped_studies
 from fhir_srs.model import event_row, lesion_row, to_json
-from fhir_srs.report.schema import LINES, Line, line_schema
+from fhir_srs.report.schema import LINES, Line, line_schema, study_schema
 from fhir_srs.testing.cohort import random_cohort
 from tests.properties.mess import messy_cohort
 
@@ -88,3 +90,13 @@ def test_a_lesion_line_has_every_key(missing: str) -> None:
 def test_the_command_prints_the_schema(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["schema", "event"]) == 0
     assert json.loads(capfd.readouterr().out) == line_schema("event")
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_the_schema_of_study_files_takes_the_shipped_ones(name: str) -> None:
+    schema = study_schema()
+    Draft202012Validator.check_schema(schema)
+    content = tomllib.loads(tables.text(f"studies/{name}.toml"))
+    Draft202012Validator(schema).validate(content)
+    for wrong in ({"rule": {"value": "who", "basis": "assumed"}}, {"colour": "red"}, {"death_gap": 3}):
+        assert list(Draft202012Validator(schema).iter_errors(content | wrong))

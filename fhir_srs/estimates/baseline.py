@@ -1,0 +1,148 @@
+"""Who was treated, and who of them was evaluable: missing pain is informative (decisions.md 35)."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from statistics import median
+
+import msgspec
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.estimates.groups import GROUPINGS, UNKNOWN
+from fhir_srs.estimates.responses import is_assessable, pain_rows
+from fhir_srs.model import Event, Lesion, Mapped, Patient, Response
+
+DAYS_PER_YEAR = 365.25
+# How long before treatment a performance status still describes the patient [E]; as the pain baseline.
+BASELINE_DAYS = timedelta(days=28)
+NOT_RECORDED = "not recorded"
+
+
+class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line: of lesions with a category, or the median and range of a number, in three columns.
+
+    Counts: the number of lesions with *category* and of all in the column. Numbers: *category* is None
+    and each column is median, lowest, highest and how many are known (None where none is).
+    """
+
+    name: str
+    category: str | None
+    all: tuple[float, ...] | None
+    evaluable: tuple[float, ...] | None
+    not_evaluable: tuple[float, ...] | None
+
+
+class Treated(msgspec.Struct, frozen=True, kw_only=True):
+    """One eligible lesion with what is known of it and its patient at treatment."""
+
+    lesion: Lesion
+    patient: Patient | None
+    response: Response
+    ecog: Decimal | None
+
+
+def baseline_table(mapped: Mapped, outcomes: Outcomes) -> list[Characteristic]:
+    """
+    The characteristics of all eligible lesions, and apart of those with and without a best class.
+
+    Age and sex count each lesion of a patient: the rows of the study are lesions.
+    """
+    treated = list(_treated(mapped, outcomes))
+    columns = [
+        treated,
+        [one for one in treated if is_assessable(one.response)],
+        [one for one in treated if not is_assessable(one.response)],
+    ]
+    table = [_counted("lesions", "all", [[True] * len(column) for column in columns])]
+    for name, read in NUMBERS:
+        table.append(_number(name, [[read(one) for one in column] for column in columns]))
+    for name, tell in CATEGORIES:
+        table.extend(_categories(name, [[tell(one) for one in column] for column in columns]))
+    return table
+
+
+def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
+    lesions = {one.lesion_id: one for one in mapped.lesions}
+    patients = {one.patient: one for one in mapped.patients}
+    performance: dict[str, list[Event]] = {}
+    for event in mapped.events:
+        if event.kind == "performance" and event.unit == "{ecog}":
+            performance.setdefault(event.patient, []).append(event)
+    for row in pain_rows(outcomes):
+        if row.window == "best" and row.variant is None and row.lesion_id:
+            lesion = lesions[row.lesion_id]
+            ecog = _latest(performance.get(row.patient, []), lesion)
+            yield Treated(lesion=lesion, patient=patients.get(row.patient), response=row, ecog=ecog)
+
+
+def _latest(events: Sequence[Event], lesion: Lesion) -> Decimal | None:
+    """The last ECOG status of the 28 days up to the first fraction."""
+    start = lesion.start.day if lesion.start else None
+    if start is None:
+        return None
+    known = [(one.on.day, one.value) for one in events if one.on and one.on.day]
+    near = [(day, value) for day, value in known if start - BASELINE_DAYS <= day <= start]
+    value = max(near, key=lambda one: (one[0], str(one[1])), default=(date.min, None))[1]
+    return value if isinstance(value, Decimal) else None
+
+
+def _age(one: Treated) -> float | None:
+    born = one.patient.birth_date if one.patient else None
+    start = one.lesion.start
+    if born is None or start is None:
+        return None
+    return (start.first - born.first).days / DAYS_PER_YEAR
+
+
+def _plain(value: Decimal | int | None) -> float | None:
+    return None if value is None else float(value)
+
+
+def _opioid(one: Treated) -> str:
+    omed = one.response.omed_baseline
+    return UNKNOWN if omed is None else "yes" if omed else "no"
+
+
+NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
+    ("age, years", _age),
+    ("dose, Gy", lambda one: _plain(one.lesion.dose_gy)),
+    ("fractions", lambda one: _plain(one.lesion.fractions)),
+    ("pain at baseline", lambda one: _plain(one.response.baseline)),
+    ("OMED at baseline, mg/d", lambda one: _plain(one.response.omed_baseline)),
+)
+CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
+    ("sex", lambda one: (one.patient and one.patient.sex) or NOT_RECORDED),
+    ("primary", lambda one: one.lesion.histology or NOT_RECORDED),
+    ("ECOG", lambda one: NOT_RECORDED if one.ecog is None else f"{one.ecog.normalize():f}"),
+    ("region", lambda one: GROUPINGS["region"](one.lesion)),
+    ("levels", lambda one: GROUPINGS["levels"](one.lesion)),
+    ("dose per fraction", lambda one: GROUPINGS["dose-group"](one.lesion)),
+    ("opioid at baseline", _opioid),
+    ("cord compression", lambda one: GROUPINGS["cord-compression"](one.lesion)),
+    ("prior radiation of a level", lambda one: GROUPINGS["prior-radiation"](one.lesion)),
+)
+
+
+def _number(name: str, columns: Sequence[Sequence[float | None]]) -> Characteristic:
+    known = [[value for value in column if value is not None] for column in columns]
+    told = [(median(one), min(one), max(one), float(len(one))) if one else None for one in known]
+    return _row(name, None, told)
+
+
+def _categories(name: str, columns: Sequence[Sequence[str]]) -> Iterator[Characteristic]:
+    """One line for each value, the frequent first."""
+    everything = Counter(columns[0])
+    for value in sorted(everything, key=lambda value: (-everything[value], value)):
+        yield _counted(name, value, [[one == value for one in column] for column in columns])
+
+
+def _counted(name: str, category: str, columns: Sequence[Sequence[bool]]) -> Characteristic:
+    return _row(name, category, [(float(sum(column)), float(len(column))) for column in columns])
+
+
+def _row(name: str, category: str | None, cells: Sequence[tuple[float, ...] | None]) -> Characteristic:
+    return Characteristic(
+        name=name, category=category, all=cells[0], evaluable=cells[1], not_evaluable=cells[2]
+    )

@@ -1,0 +1,83 @@
+"""The primary figures of a study once more: under other definitions, or with missing responses imputed."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+import msgspec
+
+from fhir_srs.endpoints import Outcomes, Study, derive
+from fhir_srs.endpoints.study import Primary, Sensitivity
+from fhir_srs.endpoints.study_file import changed
+from fhir_srs.estimates.figures import share
+from fhir_srs.estimates.responses import in_itt, pain_rows
+from fhir_srs.estimates.table import estimate
+from fhir_srs.model import Estimate, Mapped
+
+AS_DEFINED = "as defined"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the table: what was changed, and the primary figures then, None where there is none."""
+
+    label: str
+    figures: tuple[Estimate | None, ...]
+
+
+def primary_figures(table: Sequence[Estimate], study: Study) -> tuple[Estimate | None, ...]:
+    """The primary figures of *study* among *table*, in the study's order."""
+    return tuple(next((one for one in table if is_primary(one, wanted)), None) for wanted in study.primary)
+
+
+def is_primary(one: Estimate, wanted: Primary) -> bool:
+    """Whether *one* is the figure that *wanted* names; it must say every word that *wanted* says."""
+    said = {
+        "endpoint": one.endpoint,
+        "label": one.name,
+        "window": one.window,
+        "population": one.population,
+        "time_days": one.time_days,
+    }
+    asked = {name: getattr(wanted, name) for name in said}
+    told = all(value is None or said[name] == value for name, value in asked.items())
+    return told and one.variant == wanted.variant
+
+
+def sensitivity(mapped: Mapped, study: Study, data_cutoff: date) -> list[Run]:
+    """The primary figures as defined, then in each run that the study file names."""
+    whole = derive(mapped, study=study, data_cutoff=data_cutoff)
+    runs = [Run(label=AS_DEFINED, figures=primary_figures(estimate(whole), study))]
+    others = (
+        Run(label=one.label, figures=tuple(_run(mapped, whole, one, data_cutoff)))
+        for one in study.sensitivity
+    )
+    return [*runs, *others]
+
+
+def _run(mapped: Mapped, whole: Outcomes, one: Sensitivity, data_cutoff: date) -> Iterator[Estimate | None]:
+    if one.missing:
+        yield from (_imputed(whole, wanted, one.missing) for wanted in whole.study.primary)
+        return
+    study = changed(whole.study, one.change)
+    yield from primary_figures(estimate(derive(mapped, study=study, data_cutoff=data_cutoff)), study)
+
+
+def _imputed(outcomes: Outcomes, wanted: Primary, missing: str) -> Estimate | None:
+    """A share of responses over all who were due with a baseline, those not evaluable taken as *missing*."""
+    if wanted.endpoint != "pain-response" or wanted.label is None:
+        return None
+    group = wanted.label.split("+")
+    rows = [
+        row for row in pain_rows(outcomes) if (row.window, row.variant) == (wanted.window, wanted.variant)
+    ]
+    due = [row for row in rows if in_itt(row)]
+    success = [row.category in group or (row.category == "NE" and missing == "response") for row in due]
+    return share(
+        success,
+        [row.patient for row in due],
+        name=wanted.label,
+        endpoint=wanted.endpoint,
+        variant=wanted.variant,
+        window=wanted.window,
+        population="itt",
+        grain="lesion",
+    )

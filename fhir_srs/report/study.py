@@ -1,0 +1,124 @@
+"""What a study report has beside its estimates: baseline table, sensitivity, groups compared, landmarks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from fhir_srs.endpoints import Study
+from fhir_srs.estimates.baseline import Characteristic
+from fhir_srs.estimates.landmarks import Landmarked
+from fhir_srs.estimates.sensitivity import Run, is_primary
+from fhir_srs.model import Estimate, TestResult
+from fhir_srs.report.figures import aligned, figure_name, interval_text, table_row, value_text
+from fhir_srs.report.parameters import parameter_rows
+
+Tables = Mapping[tuple[str, str], Sequence[Estimate]]
+
+
+def baseline_lines(table: Sequence[Characteristic]) -> Iterator[str]:
+    """The baseline table: `12/37 (32.4 %)` for a category, `median (lowest to highest), n` for a number."""
+    yield "Baseline"
+    rows = [[_label(one), *map(_cell, (one.all, one.evaluable, one.not_evaluable))] for one in table]
+    yield from _indented([["", "all", "evaluable", "not evaluable"], *rows])
+
+
+def _label(one: Characteristic) -> str:
+    return one.name if one.category is None else f"{one.name}: {one.category}"
+
+
+def _cell(numbers: tuple[float, ...] | None) -> str:
+    if numbers is None:
+        return "unknown"
+    if len(numbers) == 2:
+        number, total = numbers
+        return f"{number:g}/{total:g}" + (f" ({100 * number / total:.1f} %)" if total else "")
+    middle, low, high, known = numbers
+    return f"{middle:.3g} ({low:.3g} to {high:.3g}), {known:g} known"
+
+
+def sensitivity_lines(study: Study, runs: Sequence[Run]) -> Iterator[str]:
+    """One line a run, one column a primary figure; `-` where a run has no such figure."""
+    yield f"Sensitivity of the primary figures, study {study.name}"
+    heads = [_primary_name(one) for one in runs[0].figures]
+    rows = [[run.label, *map(_figure, run.figures)] for run in runs]
+    yield from _indented([["", *heads], *rows])
+
+
+def _primary_name(one: Estimate | None) -> str:
+    return "-" if one is None else f"{one.endpoint}: {figure_name(one)}"
+
+
+def _figure(one: Estimate | None) -> str:
+    if one is None:
+        return "-"
+    return f"{value_text(one)}, {interval_text(one)}"
+
+
+def comparison_lines(tests: Sequence[TestResult]) -> Iterator[str]:
+    """Each test with its statistic, degrees of freedom and p-value, or why there is none."""
+    rows = [[one.name, *_tested(one), one.method] for one in tests]
+    yield from _indented([["test", "chi-square", "df", "p", "method"], *rows])
+
+
+def _tested(one: TestResult) -> tuple[str, str, str]:
+    if one.statistic is None or one.p is None:
+        return one.status.replace("-", " "), one.reason or "", "-"
+    return f"{one.statistic:.3f}", str(one.df), f"{one.p:.4f}" if one.p >= 0.0001 else "< 0.0001"
+
+
+def landmark_lines(found: Sequence[Landmarked]) -> Iterator[str]:
+    """Of each landmark both curves and the test, and how many had ended before it."""
+    yield "Responders beside non-responders, from a landmark"
+    for one in found:
+        yield f"  day {one.day}: {one.left_out} patients had died or were lost by then"
+        yield from _indented([list(table_row(figure)) for figure in one.figures])
+        yield from comparison_lines([one.test])
+
+
+def side_by_side(tables: Tables, studies: Sequence[Study]) -> str:
+    """
+    One line a figure, one column a study, primary figures marked `*`; then the parameters and their basis.
+
+    A study without a figure has `-` there: another rule set has other categories.
+    """
+    heads = [f"{name} {version}" for name, version in tables]
+    found = [{_key(one): one for one in table} for table in tables.values()]
+    keys = list(dict.fromkeys(key for table in found for key in table))
+    lines = []
+    for endpoint in dict.fromkeys(key[0] for key in keys):
+        ours = [key for key in keys if key[0] == endpoint]
+        rows = [[_title(key, found), *_columns(key, found, studies)] for key in ours]
+        lines += ["", endpoint, *_indented([["figure", *heads], *rows])]
+    assumed = list(parameter_rows(studies))
+    lines += ["", "Parameters (P published, M from memory, A assumed)"]
+    lines += _indented([["parameter", *heads], *assumed])
+    return "\n".join(lines[1:]) + "\n"
+
+
+Key = tuple[str, str | None, str | None, str | None, str | None, str, int | None]
+
+
+def _key(one: Estimate) -> Key:
+    return (
+        one.endpoint or "",
+        one.variant,
+        one.window,
+        one.population,
+        one.group,
+        one.name,
+        one.time_days,
+    )
+
+
+def _title(key: Key, found: Sequence[Mapping[Key, Estimate]]) -> str:
+    one = next(table[key] for table in found if key in table)
+    return f"{figure_name(one)} [{one.population}]" if one.population else figure_name(one)
+
+
+def _columns(key: Key, found: Sequence[Mapping[Key, Estimate]], studies: Sequence[Study]) -> Iterator[str]:
+    for table, study in zip(found, studies, strict=True):
+        one = table.get(key)
+        marked = one is not None and any(is_primary(one, wanted) for wanted in study.primary)
+        yield "-" if one is None else f"{_figure(one)}{' *' if marked else ''}"
+
+
+def _indented(rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"  {line}" for line in aligned(rows)]

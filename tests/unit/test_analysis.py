@@ -1,0 +1,170 @@
+"""What stands beside the estimates: groups, baseline table, sensitivity, landmarks; how they are printed."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from fhir_srs import load_profile, map_resources
+from fhir_srs.cli import run
+from fhir_srs.endpoints import derive, load_study, shipped_studies
+from fhir_srs.errors import UsageError
+from fhir_srs.estimates import estimate
+from fhir_srs.estimates.analysis import Asked, analyse
+from fhir_srs.estimates.groups import GROUPINGS, SMALL, estimate_by
+from fhir_srs.estimates.sensitivity import sensitivity
+from fhir_srs.model import to_json
+from fhir_srs.report.analysis import analyses_json, analyses_text
+from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
+
+CUTOFF = date(2026, 6, 30)
+RANDOM = map_resources(random_cohort(60, 7).resources, profile=load_profile("mcode"))
+RYU = map_resources(ryu2008_cohort().resources, profile=load_profile("mcode"))
+ALL = Asked(by="fractions", baseline=True, sensitivity=True, landmarks=True)
+
+
+@pytest.mark.parametrize("by", GROUPINGS)
+def test_the_groups_add_up_to_the_whole(by: str) -> None:
+    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
+    parts = estimate_by(outcomes, RANDOM.lesions, by)
+    for whole in estimate(outcomes):
+        mine = [
+            one
+            for one in parts
+            if (one.name, one.endpoint, one.variant, one.window, one.population, one.time_days)
+            == (whole.name, whole.endpoint, whole.variant, whole.window, whole.population, whole.time_days)
+        ]
+        if whole.numerator is not None and whole.method != "count":
+            assert sum(one.numerator or 0 for one in mine) == whole.numerator
+        if whole.method != "count":
+            assert sum(one.n for one in mine) == whole.n
+
+
+def test_a_figure_of_few_lesions_is_flagged() -> None:
+    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
+    for one in estimate_by(outcomes, RANDOM.lesions, "region"):
+        if one.n < SMALL:
+            assert one.reason is not None
+        else:
+            assert one.reason != "small-group"
+
+
+def test_an_unknown_grouping_names_the_known() -> None:
+    with pytest.raises(UsageError, match=r"dose-group.*histology"):
+        analyse(RANDOM, load_study("ryu2008"), CUTOFF, Asked(by="colour"))
+
+
+def test_the_baseline_table_of_the_ryu_cohort_has_61_lesions_of_which_37_evaluable() -> None:
+    """The counts are the paper's (spec/endpoints.md section 18); the ages, sexes ... only have to add up."""
+    table = analyse(RYU, load_study("ryu2008"), CUTOFF, Asked(baseline=True)).baseline
+    (lesions,) = [one for one in table if one.name == "lesions"]
+    assert (lesions.all, lesions.evaluable, lesions.not_evaluable) == ((61, 61), (37, 37), (24, 24))
+    for name in {one.name for one in table if one.category is not None}:
+        rows = [one for one in table if one.name == name]
+        assert sum(one.all[0] for one in rows if one.all) == 61
+        for one in rows:
+            assert one.all is not None
+            assert one.evaluable is not None
+            assert one.not_evaluable is not None
+            assert one.all[0] == one.evaluable[0] + one.not_evaluable[0]
+    (dose,) = [one for one in table if one.name == "dose, Gy"]
+    assert dose.all is not None
+    assert (dose.all[1] >= 10, dose.all[2] <= 16) == (True, True)
+
+
+def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_ways() -> None:
+    study = load_study("sc24")
+    table = estimate(derive(RANDOM, study=study, data_cutoff=CUTOFF))
+    runs = {one.label: one.figures for one in sensitivity(RANDOM, study, CUTOFF)}
+    (own,) = runs["as defined"]
+    assert own in table
+    (most,), (least,) = (runs[f"missing responses taken as {what}"] for what in ("responses", "none"))
+    assert own is not None
+    assert most is not None
+    assert least is not None
+    assert least.numerator == own.numerator
+    missing = [
+        row
+        for row in derive(RANDOM, study=study, data_cutoff=CUTOFF).responses
+        if (row.endpoint, row.window, row.variant) == ("pain-response", "3-month", None)
+        and row.category == "NE"
+        and row.reason not in {"not-yet-due", "baseline-below-minimum"}
+        and row.baseline is not None
+    ]
+    assert (most.numerator or 0) - (least.numerator or 0) == len(missing)
+
+
+@pytest.mark.parametrize("name", shipped_studies())
+def test_every_primary_figure_of_a_study_is_among_its_estimates(name: str) -> None:
+    study = load_study(name)
+    (run_, *_) = sensitivity(RANDOM, study, CUTOFF)
+    assert len(run_.figures) == len(study.primary)
+    assert all(run_.figures)
+
+
+def test_a_landmark_leaves_out_who_had_died_or_was_lost() -> None:
+    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
+    survived = [
+        row.days for row in outcomes.times if (row.endpoint, row.variant) == ("overall-survival", None)
+    ]
+    for mark in analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(landmarks=True)).landmarks:
+        late = [days for days in survived if days is not None and days > mark.day]
+        assert mark.left_out == len(survived) - len(late)
+        assert sum({one.group: one.n for one in mark.figures}.values()) == len(late) == mark.test.n
+
+
+def test_one_study_is_printed_with_all_its_columns_and_its_parameters() -> None:
+    text = analyses_text([analyse(RYU, load_study("ryu2008"), CUTOFF, ALL)])
+    for words in (
+        "Baseline",
+        "17/37 (45.9 %)",
+        "Parameters (P published",
+        "Groups compared",
+        "a drop of 2 points",
+    ):
+        assert words in text
+    assert "min_baseline_pain" in text
+
+
+def test_several_studies_stand_side_by_side_with_their_assumptions() -> None:
+    studies = [load_study(name) for name in ("ryu2008", "icpre2012", "rtog0631")]
+    text = analyses_text([analyse(RYU, one, CUTOFF, Asked()) for one in studies])
+    (line,) = [one for one in text.splitlines() if one.strip().startswith("CR, best [assessable]")]
+    assert "17/37 (45.9 %)" in line
+    assert "threshold A" in text
+    assert "icpre P" in text
+    assert "rtog P" in text
+
+
+def test_the_json_holds_the_estimates_and_what_was_asked_for() -> None:
+    found = analyse(RANDOM, load_study("icpre2012"), CUTOFF, ALL)
+    page = json.loads(analyses_json([found], cutoff=CUTOFF, counts={}))
+    assert len(page["estimates"]) == len(found.table) + len(found.groups)
+    beside = page["analyses"]["icpre2012"]
+    assert set(beside) == {"baseline", "comparisons", "sensitivity", "landmarks"}
+    assert {one["name"] for one in beside["comparisons"]} >= {"local-failure by fractions"}
+
+
+def test_endpoints_takes_all_presets_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "cohort.ndjson"
+    source.write_bytes(b"\n".join(to_json(one) for one in ryu2008_cohort().resources))
+    named = [word for name in shipped_studies() for word in ("--study", name)]
+    assert run(["endpoints", str(source), *named, "--cutoff", "2026-06-30"]) == 0
+    head = capsys.readouterr().out.splitlines()[1]
+    assert [word for word in head.split() if word in shipped_studies()] == shipped_studies()
+
+
+def test_study_check_says_where_parameters_come_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text('name = "own"\nversion = "2"\ntitle = "Own"\nextends = "sc24"\n', encoding="utf-8")
+    assert run(["study", "check", str(own)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("own.toml: study own, version 2, is in order")
+    own.write_text('name = "own"\nextends = "sc24"\ncolour = 3\n', encoding="utf-8")
+    assert run(["study", "check", str(own)]) == 78
+    wrong = capsys.readouterr().err
+    for problem in ("version: missing", "title: missing", "colour: unknown"):
+        assert problem in wrong
