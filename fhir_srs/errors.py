@@ -12,6 +12,7 @@ caller's, the server's or the machine's fault, and says so in its class::
     ├── Busy                      75  another run holds the lock
     └── ServerError               69  the FHIR server
         ├── TransportTransient    69  retried, within a budget, before it is raised
+        │   └── RateLimited       75  429 for longer than a run waits: try later
         ├── ServerRefused         65  4xx that a retry will not mend
         │   └── AccessRefused     77  401 or 403
         ├── ProtocolViolation     65  an answer that is not what FHIR says
@@ -89,6 +90,12 @@ class TransportTransient(ServerError):
     def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message, status=status)
+
+
+class RateLimited(TransportTransient):
+    """429 for longer than one run waits (F41): what was pulled stays, the next run goes on."""
+
+    exit_code = 75
 
 
 class ServerRefused(ServerError):

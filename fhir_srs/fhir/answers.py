@@ -17,10 +17,12 @@ from fhir_srs.errors import (
     AccessRefused,
     Conflict,
     ProtocolViolation,
+    RateLimited,
     ServerError,
     ServerRefused,
     TransportTransient,
 )
+from fhir_srs.fhir.careful import items, members
 
 T = TypeVar("T")
 
@@ -141,9 +143,8 @@ def _refusal(answer: Answer, route: str) -> ServerError:
     if status in _TRANSIENT:
         wait = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
         clamped = ", retry-after-clamped" if wait and wait.clamped else ""
-        return TransportTransient(
-            message + clamped, status=status, retry_after=wait.seconds if wait else None
-        )
+        kind = RateLimited if status == 429 else TransportTransient
+        return kind(message + clamped, status=status, retry_after=wait.seconds if wait else None)
     if status in {401, 403}:
         return AccessRefused(message, status=status)
     if status in {409, 412}:

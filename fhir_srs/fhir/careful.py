@@ -7,7 +7,7 @@ entries, and an entry into its members, each still bytes, so that one poisoned r
 import re
 from collections.abc import Iterator
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},:"]', re.DOTALL)
 _OPENS, _CLOSES = frozenset((b"{", b"[")), frozenset((b"}", b"]"))
 
 
@@ -52,6 +52,8 @@ def _parts(body: bytes, opens: bytes, closes: bytes) -> Iterator[bytes | None]:
     depth, begin = 0, 1
     for token in _TOKEN.finditer(text):
         word = token.group()
+        if word == b'"':  # a text that does not end
+            break
         depth += (word in _OPENS) - (word in _CLOSES)
         if depth == 0:
             last = text[begin : token.start()].strip()

@@ -62,6 +62,7 @@ _ROWS = (
     _status("F3", 425, "too early"),
     _status("F4", 400, "not understood", on=_READS, times=0),
     _status("F4", 422, "the resource is refused", on=("write",), times=0),
+    _status("I11", 404, "not found", on=("read", "batch")),
     _status("F5", 401, "who are you?"),
     _status("F5", 403, "you may not", times=0),
     _fault("F6", "reset", "the connection is reset, nothing was done", acts.reset, on=_ANY),

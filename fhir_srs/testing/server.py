@@ -106,15 +106,16 @@ def running_server(
     limits: Limits | None = None,
     clock: Callable[[], datetime] = utc_now,
     middleware: Sequence[Middleware] = (),
-    faults: Sequence[Planned] = (),
+    faults: Sequence[Planned] | None = None,
 ) -> Iterator[RunningServer]:
     """Serve on *host* (loopback unless said otherwise), at a free port for 0, while the block runs.
 
-    *faults* happen to the requests that they are planned for. OSError if the port is taken.
+    *faults* happen to the requests that they are planned for; the caller may change the list meanwhile.
+    OSError if the port is taken.
     """
     requests: list[tuple[str, str]] = []
     app = create_app(clock=clock, limits=limits, middleware=middleware)
-    around: ASGIApp = Faulty(app, faults) if faults else app
+    around: ASGIApp = app if faults is None else Dated(Faulty(app, faults), clock)
     noted = Recorder(around, requests)
     with _listening(host, port) as listener, _serving(noted, listener) as loop:
         bound = listener.getsockname()[1]
