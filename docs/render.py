@@ -1,8 +1,8 @@
 """Renders what is generated in the documentation; with --check, fails where a file is out of date.
 
 Generated: the folder picture of DEVELOPING.md (from the modules' own first sentences), docs/cli.md (from
-the help texts), docs/issues.md (from mappings/issues.csv) and the marked blocks of docs/statistics.md. Also
-checked: relative links in Markdown.
+the help texts), docs/issues.md (from mappings/issues.csv), docs/endpoints.md (from the study files and the
+drawn tests) and the marked blocks of docs/statistics.md. Also checked: relative links in Markdown.
 """
 
 import ast
@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from render_endpoints import endpoints
 from render_statistics import statistics
 
 ROOT = Path(__file__).parent.parent
@@ -93,6 +94,7 @@ def issues(_: str) -> str:
 
 RENDERED: dict[str, Callable[[str], str]] = {
     "docs/cli.md": cli,
+    "docs/endpoints.md": endpoints,
     "docs/issues.md": issues,
     "docs/statistics.md": statistics,
     "DEVELOPING.md": picture,
