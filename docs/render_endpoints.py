@@ -39,7 +39,8 @@ TABLES = (
     ("test_other_outcomes", "FLARE", "Pain flare", "OMED from day 1; flare; flags",
      "Baseline 5 with 60 mg/d."),
     ("test_eligibility", "CASES", "Whom a publication would have taken",
-     "study, fields of lesion A; why not, or `unknown`: taken and flagged", "`fhir-srs endpoints --as-published`."),
+     "study, fields of lesion A; why not, or `unknown`: taken and flagged",
+     "`fhir-srs endpoints --as-published`."),
     ("test_times", "SURVIVAL", "Overall survival and follow-up", "ended by, on day", ""),
 )  # fmt: skip
 INTRODUCTION = """# Endpoints
