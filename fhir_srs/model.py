@@ -201,7 +201,8 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Follow-up of one lesion, one of its segments, or one patient, from *origin* (day 0) to *until*.
 
     *description* says what ended it, *sources* the resource versions that say so; *cause* names the
-    competing event. A row left out of its endpoint has no `days` and a *reason* instead.
+    competing event. A row left out of its endpoint has no `days` and a *reason* instead. *free_until* is
+    the last day seen without the event, where the reading is of the interval between two visits.
     """
 
     study: str
@@ -215,6 +216,7 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
     origin: date | None = None
     until: date | None = None
     days: int | None = None
+    free_until: int | None = None
     status: Status | None = None
     cause: str | None = None
     description: str = ""

@@ -101,15 +101,34 @@ def time_to_relief(subject: Subject, one: Progress) -> TimeToEvent:
     reason = course.baseline_reason or _never_judged(one)
     if reason:
         return left_out(subject, reason, course.lesion.sources)
-    found = None
-    if one.relief and one.relief.on:
-        found = Occurrence(
-            on=one.relief.on, description="relief", sources=one.relief.sources, flags=one.relief.flags
-        )
-    competing = [_again(one), _death(one)]
     return time_to_event(
-        subject, one.t0, events=[found], competing=competing, censor=_last(one), also=_origin(one)
+        subject,
+        one.t0,
+        events=[_relieved(one)],
+        competing=[_again(one), _death(one)],
+        censor=_last(one),
+        also=_origin(one),
     )
+
+
+def relief_interval(subject: Subject, one: Progress) -> TimeToEvent:
+    """Relief as lying between the last assessment without it and the first with it; baseline is day 0."""
+    course = one.course
+    reason = course.baseline_reason or _never_judged(one)
+    if reason or one.last is None:
+        return left_out(subject, reason or "no-score-in-window", course.lesion.sources)
+    visits = [course.day(seen.on) for seen in course.follow_up if seen.on]
+    relieved = course.day(one.relief.on) if one.relief and one.relief.on else None
+    row = time_to_event(subject, one.t0, events=[_relieved(one)], censor=_last(one), also=_origin(one))
+    before = [day for day in visits if relieved is None or day < relieved]
+    return msgspec.structs.replace(row, free_until=max(before, default=0))
+
+
+def _relieved(one: Progress) -> Occurrence | None:
+    if one.relief is None or one.relief.on is None:
+        return None
+    relief = one.relief
+    return Occurrence(on=one.relief.on, description="relief", sources=relief.sources, flags=relief.flags)
 
 
 def _never_judged(one: Progress) -> str | None:
@@ -252,6 +271,7 @@ def _origin(one: Progress) -> tuple[str, ...]:
 # Endpoint, variant, rule. Names: design.md 4.4; B of pain control is the Kaplan-Meier relief duration.
 ENDPOINTS = (
     ("time-to-relief", None, time_to_relief),
+    ("time-to-relief", "interval", relief_interval),
     ("time-to-relapse", None, time_to_relapse),
     ("relief-duration", "descriptive", duration_descriptive),
     ("relief-duration", "kaplan-meier", duration_kaplan_meier),

@@ -18,12 +18,14 @@ from fhir_srs.estimates.figures import (
     events_of,
     incidence_figures,
     left_out,
+    named,
     observed_figures,
     rows_of,
     share,
     survival_figures,
 )
-from fhir_srs.model import Status, TimeToEvent
+from fhir_srs.model import Estimate, Status, TimeToEvent
+from fhir_srs.survival import turnbull
 
 RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
 
@@ -50,7 +52,25 @@ def relief_figures(outcomes: Outcomes) -> Figures:
         population="with-follow-up",
         **names,
     )
+    yield _between_visits(outcomes)
     yield from left_out(outcomes, "time-to-relief")
+
+
+def _between_visits(outcomes: Outcomes) -> Estimate:
+    """The median of relief as something that happened between two visits (Turnbull, sensitivity)."""
+    rows = rows_of(outcomes, "time-to-relief", "interval")
+    first = [row.free_until for row in rows]
+    last = [row.days if row.status is Status.EVENT else float("inf") for row in rows]
+    return named(
+        turnbull(first, last).median(),
+        name="median, relief between two visits",
+        clusters=len(set(clusters_of(rows))),
+        events=sum(events_of(rows)),
+        endpoint="time-to-relief",
+        variant="interval",
+        population="with-follow-up",
+        grain="lesion",
+    )
 
 
 def relapse_figures(outcomes: Outcomes) -> Figures:

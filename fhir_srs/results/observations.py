@@ -110,7 +110,7 @@ def _number(terms: Terms, name: str, value: object, unit: str, code: str) -> lis
 def _time(frame: Frame, row: TimeToEvent) -> Unit | None:
     terms = frame.terms
     texts = terms.texts({"ended-by": row.description, "window": row.window, "variant": row.variant})
-    texts += terms.texts({"segment": row.segment})
+    texts += terms.texts({"segment": row.segment}) + _number(terms, "free-until", row.free_until, "days", "d")
     if row.days is None or row.status is None:
         reason = row.reason or "left-out"
         status = "final" if reason in SETTLED else "preliminary"

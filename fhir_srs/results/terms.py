@@ -78,6 +78,7 @@ PARTS: Mapping[str, str] = MappingProxyType(
         "event-observed": "Whether the event was observed",
         "competing-event": "Competing event",
         "ended-by": "What ended follow-up",
+        "free-until": "Last day seen without the event",
         "low": "Lower confidence limit",
         "high": "Upper confidence limit",
         "level": "Confidence level",

@@ -34,6 +34,18 @@ def test_time_to_relief(name: str) -> None:
     assert ended(time(outcomes(PAIN + "A | 0 | srs | T8\n" + drawing), "time-to-relief")) == expected
 
 
+def test_relief_lies_between_the_last_visit_without_it_and_the_first_with_it() -> None:
+    seen = {
+        "A | 30 | pain | 6\nA | 60 | pain | 4": (30, "event 60"),
+        "A | 14 | pain | 4": (0, "event 14"),
+        "A | 30 | pain | 6\nA | 60 | pain | 7": (60, "censored 60"),
+        "A | 30 | pain | 6\n- | 90 | death |": (30, "censored 30"),
+    }
+    for drawing, expected in seen.items():
+        row = time(outcomes(PAIN + drawing), "time-to-relief", "interval")
+        assert (row.free_until, ended(row)) == expected
+
+
 def test_relief_needs_a_baseline_of_the_minimum() -> None:
     found = outcomes("A | -3 | pain | 0\nA | 14 | pain | 0")
     assert ended(time(found, "time-to-relief")) == "out: baseline-below-minimum"
