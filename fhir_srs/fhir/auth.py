@@ -53,6 +53,9 @@ class Credentials(Protocol):
     def renew(self, refused: str) -> bool:
         """Whether another header than the *refused* one can be had by asking again."""
 
+    def missing(self, types: Iterable[str], letters: str) -> list[str]:
+        """The scopes, of *letters* (`rs`, `cu`) on *types*, that were not granted, as far as that is said."""
+
 
 class Bearer:
     """A token that an operator put into a file."""
@@ -67,6 +70,10 @@ class Bearer:
     def renew(self, refused: str) -> bool:  # noqa: ARG002
         """Never: there is one token."""
         return False
+
+    def missing(self, types: Iterable[str], letters: str) -> list[str]:  # noqa: ARG002
+        """Nothing: such credentials do not say what they are good for."""
+        return []
 
 
 class Basic(Bearer):

@@ -8,7 +8,7 @@ httpx or httpcore leaves as an exception; they carry addresses (`spec/reliabilit
 import logging
 import ssl
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urljoin
@@ -120,6 +120,10 @@ class FhirClient:
     def close(self) -> None:
         """Ends all connections."""
         self._http.close()
+
+    def lacking(self, types: Iterable[str], letters: str) -> list[str]:
+        """The scopes, of *letters* on *types*, that the last token does not have; none where none is said."""
+        return [] if self._credentials is None else self._credentials.missing(types, letters)
 
     def ask(self, request: Request, decipher: Callable[[Answer, str], T]) -> T:
         """

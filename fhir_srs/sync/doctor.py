@@ -104,6 +104,9 @@ def _writing(client: FhirClient, statement: Mapping[str, Any], settings: Setting
     if not settings.sync.write:
         yield Finding("ok", "target: writing", "off ([sync] write = false)")
         return
+    lacking = client.lacking(sorted(WRITTEN_TYPES), "cu")
+    if lacking:
+        yield Finding("error", "target: scopes", f"the token lacks {', '.join(lacking)}: nothing is written")
     missing = sorted(WRITTEN_TYPES - writable(statement))
     text = f"no {', '.join(missing)} under ids that we choose" if missing else "ids of ours are taken"
     yield Finding("error" if missing else "ok", "target: writing", text)

@@ -169,7 +169,7 @@ class _Run:
 
     @property
     def _may_write(self) -> bool:
-        return self.settings.sync.write and not self.state.dry_run
+        return self.settings.sync.write and not self.state.dry_run and not self.state.lacking
 
     def _pull(self) -> Pulled:
         sync, state = self.settings.sync, self.state
@@ -222,6 +222,9 @@ class _Run:
         if not self.session.one_server:
             statement = self.session.target.ask(capabilities(), decipher_capabilities)
         self.state.target_statement = statement
+        if self.settings.sync.write:
+            # Both servers have answered, so there is a token whose scopes are known.
+            self.state.lacking = tuple(self.session.target.lacking(sorted(WRITTEN_TYPES), "cu"))
         missing = sorted(WRITTEN_TYPES - writable(statement))
         if missing and self._may_write:
             raise ProtocolViolation(f"the server takes no {', '.join(missing)} under ids that we choose")

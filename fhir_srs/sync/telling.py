@@ -27,6 +27,7 @@ class State:
     status: RunStatus = "done"
     exit_code: int = 0
     error: str | None = None
+    lacking: tuple[str, ...] = ()
     target_statement: Mapping[str, Any] = field(default_factory=dict)
     pull: Pull | None = None
     pulled: Pulled | None = None
@@ -53,7 +54,7 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         pulled=_pulled(pull),
         refused=_refused(state, store),
         left_out=dict(sorted(Counter(store.left_out().values()).items())),
-        notes=tuple(pull.notes) if pull else (),
+        notes=_notes(state),
         compared=_compared(pull),
         outbox=session.outbox.outbox_states(),
         quarantined=store.refusals(),
@@ -77,6 +78,12 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         told = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "tables"}
         store.end_run(summary.run, finished=finished, status=summary.status, summary=to_json(told))
     return summary
+
+
+def _notes(state: State) -> tuple[str, ...]:
+    """What the servers cannot do, or do not let us do."""
+    lacking = f"the token lacks {', '.join(state.lacking)}: nothing is written (A7)"
+    return (*(state.pull.notes if state.pull else ()), *((lacking,) if state.lacking else ()))
 
 
 def _pulled(pull: Pull | None) -> dict[str, Found]:

@@ -26,7 +26,9 @@ from fhir_srs.fhir.auth import BackendServices, Basic, Client, lacking
 from fhir_srs.fhir.client import FhirClient, Server
 from fhir_srs.fhir.keys import SigningKey, load_key
 from fhir_srs.fhir.sansio import Search, read_request, search_request
-from fhir_srs.sync import run_sync
+from fhir_srs.sync import Machine, run_sync
+from fhir_srs.sync.doctor import examine
+from fhir_srs.testing.faults import parse_fault
 from fhir_srs.testing.server import RunningServer, running_server
 from fhir_srs.testing.smart import Registered, SmartAuthority
 from tests.server.patients import person, story
@@ -62,7 +64,7 @@ class Clock:
 
 @contextmanager
 def authority(registered: Registered, clock: Clock | None = None) -> Iterator[RunningServer]:
-    more = {} if clock is None else {"clock": clock.now}
+    more: dict[str, Any] = {} if clock is None else {"clock": clock.now}
     guard = Middleware(SmartAuthority, client=registered, **more)
     with running_server([person("a")], middleware=[guard], **more) as server:
         yield server
@@ -315,6 +317,46 @@ def test_a_whole_sync_with_backend_services_leaves_no_secret_in_the_state_folder
     held = b"".join(one.read_bytes() for one in (tmp_path / "state").rglob("*") if one.is_file())
     assert not any(token.encode() in held for token in registered.tokens)
     assert path.read_bytes().split(b"\n")[1] not in held
+
+
+READS = "system/*.rs"
+
+
+def smart(server: RunningServer, folder: Path) -> Settings:
+    path = str(key_file(folder))
+    return settings(server.base_url, folder, auth="smart", client_id="srs", key_file=path, key_id="k1")
+
+
+def test_A7_without_the_scope_to_write_a_run_pulls_says_so_and_writes_nothing(tmp_path: Path) -> None:
+    registered = Registered(client_id="srs", jwk=public("RS384"), scopes=READS)
+    guard = Middleware(SmartAuthority, client=registered)
+    with running_server(story("a"), middleware=[guard]) as server:
+        asked = smart(server, tmp_path)
+        summary = run_sync(asked)
+        assert (summary.status, summary.exit_code, summary.complete) == ("done", 0, True)
+        assert summary.planned.create > 0
+        assert summary.written.created == 0
+        assert "the token lacks system/Device.cu, system/Group.cu" in summary.notes[-1]
+        assert "PUT" not in {method for method, _ in server.requests}
+        found = [one for one in examine(asked, Machine()) if one.topic == "target: scopes"]
+        assert [one.level for one in found] == ["error"]
+        registered.scopes = "system/*.cruds"
+        later = run_sync(asked)
+        assert (later.written.created, later.notes) == (summary.planned.create, ())
+
+
+def test_F24_F25_a_run_outlives_tokens_and_a_token_endpoint_that_fails_for_a_while(tmp_path: Path) -> None:
+    registered = Registered(client_id="srs", jwk=public("RS384"), seconds=31)
+    guard = Middleware(SmartAuthority, client=registered)
+    plan = [parse_fault(one) for one in ("token-down", "token-down,from=3", "401,on=page+search,from=3")]
+    with running_server(story("a"), middleware=[guard], faults=plan) as server:
+        asked = smart(server, tmp_path)
+        summary = run_sync(asked, machine=Machine(sleep=lambda _: None))
+        assert (summary.status, summary.error) == ("done", None)
+        assert len({one["client_assertion"] for one in registered.asked}) == len(registered.asked) > 1
+        plan[:] = [parse_fault("token-html,times=0")]
+        after = run_sync(asked, machine=Machine(sleep=lambda _: None))
+        assert (after.status, after.exit_code, after.error is None) == ("failed", 65, False)
 
 
 def test_F5_a_client_that_is_not_known_ends_with_77(tmp_path: Path) -> None:
