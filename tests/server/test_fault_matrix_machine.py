@@ -1,0 +1,173 @@
+"""The fault matrix of reliability.md below HTTP and on this machine: TLS, clocks, disk, locks, signals."""
+
+# ruff: noqa: N802  (the ids of reliability.md are written in capitals)
+
+import resource
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from fhir_srs.config import Settings, parse_settings
+from fhir_srs.store import state_folder
+from fhir_srs.sync import Machine, run_sync
+from fhir_srs.sync.doctor import examine
+from fhir_srs.testing.server import RunningServer, running_server
+from tests.server.hospital import hospital, stamped
+from tests.server.patients import pain, person, story
+from tests.server.test_pull import WATERMARK, cursors, pull
+from tests.server.test_sync import NOTHING, done
+from tests.server.test_sync_crash import Site
+from tests.server.tls import Authority, context, tls_front
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server(story("a")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def reading(base: str, folder: Path, **source: Any) -> Settings:
+    return parse_settings(
+        {
+            "source": {"base_url": base, **source},
+            "target": {"synthetic": True},
+            "study": {"names": ["ryu2008"], "cutoff": "2025-12-31"},
+            "store": {"folder": "state"},
+        },
+        folder=folder,
+    )
+
+
+def with_token(folder: Path) -> dict[str, Any]:
+    path = folder / "token"
+    path.write_text("canary-4711")
+    path.chmod(0o600)
+    return {"auth": "token", "token_file": str(path)}
+
+
+@contextmanager
+def front(server: RunningServer, speaks: ssl.SSLContext) -> Iterator[tuple[str, list[bytes]]]:
+    with tls_front(urlsplit(server.base_url).port or 0, speaks) as found:
+        yield found
+
+
+def test_F23_where_nobody_listens_the_server_is_unavailable(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        base = f"http://127.0.0.1:{taken.getsockname()[1]}/fhir"
+    asked = reading(base, tmp_path, allow_insecure_loopback=True)
+    summary = run_sync(asked, machine=Machine(sleep=lambda _: None))
+    assert (summary.status, summary.exit_code) == ("failed", 69)
+
+
+def test_F27_a_server_with_a_certificate_of_the_sites_own_ca_is_read(
+    server: RunningServer, authority: Authority, tmp_path: Path
+) -> None:
+    with front(server, context(authority.server())) as (base, _):
+        summary = run_sync(reading(base, tmp_path, ca_file=str(authority.path)))
+    assert (summary.status, summary.error, summary.lesions) == ("done", None, 1)
+
+
+@pytest.mark.parametrize("case", ["expired", "wrong host", "self-signed", "unknown CA", "TLS 1.1"])
+def test_F27_I16_a_certificate_that_is_not_right_ends_the_run_before_anything_is_said(
+    server: RunningServer, authority: Authority, tmp_path: Path, case: str
+) -> None:
+    pem = authority.server(
+        "127.0.0.2" if case == "wrong host" else "127.0.0.1",
+        ended=case == "expired",
+        signed=case != "self-signed",
+    )
+    speaks = context(pem, newest=ssl.TLSVersion.TLSv1_1) if case == "TLS 1.1" else context(pem)
+    trusted = {} if case == "unknown CA" else {"ca_file": str(authority.path)}
+    waits: list[float] = []
+    with front(server, speaks) as (base, seen):
+        asked = reading(base, tmp_path, **trusted, **with_token(tmp_path))
+        summary = run_sync(asked, machine=Machine(sleep=waits.append))
+    assert (summary.status, summary.exit_code, waits) == ("failed", 76, [])
+    assert seen == []
+
+
+def test_F26_a_server_whose_clock_goes_back_loses_nothing_and_moves_no_watermark_back(
+    tmp_path: Path,
+) -> None:
+    shift = [timedelta(0)]
+    with running_server(story("a"), clock=lambda: datetime.now(UTC) + shift[0]) as server:
+        asked = reading(server.base_url, tmp_path, allow_insecure_loopback=True)
+        before = done(run_sync(asked)).watermarks
+        shift[0] = timedelta(hours=-2)
+        after = done(run_sync(asked)).watermarks
+        assert after == before
+        findings = {one.topic: one.level for one in examine(asked, Machine())}
+        assert findings["source: clock"] == "error"
+
+
+def test_F26_a_stamp_of_the_future_moves_no_watermark_there(tmp_path: Path) -> None:
+    with hospital(story("a")) as ehr:
+        ehr.resources.append(stamped(pain(person("a"), "2025-01-01", 3), at="2099-01-01T00:00:00.000Z"))
+        pull(ehr, tmp_path)
+    assert cursors(tmp_path) == {WATERMARK}
+
+
+@pytest.fixture
+def site(server: RunningServer, tmp_path: Path) -> Iterator[Site]:
+    one = Site(server, tmp_path)
+    yield one
+    one.ward.close()
+
+
+def syncing(site: Site, **more: Any) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "fhir_srs", "sync", "--once", "-c", str(site.path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+
+def test_F43_F44_F45_a_full_disk_is_74_a_killed_run_leaves_no_lock_and_the_next_one_finishes(
+    site: Site,
+) -> None:
+    small = 40_000  # bytes that any one file may have: the store needs more
+    full = syncing(site, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (small, small)))
+    _, said = full.communicate(timeout=60)
+    assert full.returncode == 74, said
+    assert b"Canary" not in said
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(site.folder / "state")], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    busy = syncing(site)
+    busy.communicate(timeout=60)
+    assert busy.returncode == 75
+    holder.send_signal(signal.SIGKILL)
+    holder.communicate(timeout=10)
+    done(run_sync(site.settings))
+    assert done(run_sync(site.settings)).written == NOTHING
+
+
+_HOLD = """
+import sys, time, pathlib
+from fhir_srs.store import state_folder
+with state_folder(pathlib.Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_F44_a_folder_that_cannot_be_made_is_74(server: RunningServer, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    with pytest.raises(Exception, match="state folder") as raised, state_folder(tmp_path / "state" / "x"):
+        pass
+    assert getattr(raised.value, "exit_code", None) == 74
+    assert [one.name for one in tmp_path.iterdir()] == ["state"]
