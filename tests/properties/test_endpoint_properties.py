@@ -1,4 +1,4 @@
-"""What must hold of any timeline: of outcomes under both studies, whatever is drawn."""
+"""What must hold of any timeline: of outcomes under every shipped study, whatever is drawn."""
 
 from datetime import date, timedelta
 from random import Random
@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fhir_srs.dates import PartialDate, parse_date
-from fhir_srs.endpoints import Outcomes, derive, load_study
+from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
 from fhir_srs.model import Mapped, Response, Status, TimeToEvent
 from tests.spec.timelines import day, draw
 
-STUDIES = ("ryu2008", "icpre2012")
+STUDIES = tuple(shipped_studies())
 CUTOFF = day(500)
 
 days = st.integers(-40, 600)
@@ -25,6 +25,20 @@ facts = st.one_of(
     st.tuples(
         st.sampled_from("AB"), days, st.just("surgery"), st.sampled_from(["", "for-pain", "other-reason"])
     ),
+    st.tuples(
+        st.sampled_from("AB-"), days, st.just("disease-status"), st.sampled_from(["worsened", "stable local"])
+    ),
+    st.tuples(
+        st.sampled_from("AB"), days, st.just("imaging"), st.sampled_from(["", "{bilsky} 1a", "{bilsky} 2"])
+    ),
+    st.tuples(
+        st.sampled_from("A-"),
+        days,
+        st.just("neuro"),
+        st.sampled_from(["{asia} C", "{asia} E", "{ambulatory} true"]),
+    ),
+    st.tuples(st.sampled_from("AB"), days, st.just("fracture"), st.just("")),
+    st.tuples(st.just("-"), days, st.just("toxicity"), st.sampled_from(["1 CTCAEv5 a", "3 CTCAEv3 a"])),
     st.tuples(st.just("-"), st.integers(1, 700), st.just("death"), st.just("")),
     st.tuples(st.just("-"), days, st.just("contact"), st.just("")),
 )
@@ -43,7 +57,7 @@ def drawings(pick: st.DrawFn) -> str:
     return "A | 0 | srs | T8\n" + other + baseline + "\n".join(usable)
 
 
-def both(mapped: Mapped, cutoff: date = CUTOFF) -> list[Outcomes]:
+def every(mapped: Mapped, cutoff: date = CUTOFF) -> list[Outcomes]:
     return [derive(mapped, study=load_study(name), data_cutoff=cutoff) for name in STUDIES]
 
 
@@ -54,7 +68,7 @@ def test_the_order_of_input_changes_nothing(drawing: str, random: Random) -> Non
     lesions, events = list(mapped.lesions), list(mapped.events)
     random.shuffle(lesions)
     random.shuffle(events)
-    assert both(replace(mapped, lesions=lesions, events=events)) == both(mapped)
+    assert every(replace(mapped, lesions=lesions, events=events)) == every(mapped)
 
 
 def _moved(on: PartialDate | None, by: int) -> PartialDate | None:
@@ -78,8 +92,8 @@ def _undated(row: Response | TimeToEvent) -> Response | TimeToEvent:
 def test_moving_all_dates_changes_no_result(drawing: str, by: int) -> None:
     """spec/statistics.md 12.5, 4: pseudonymised dates give the same outcomes."""
     mapped = draw(drawing)
-    moved = both(_shifted(mapped, by), CUTOFF + timedelta(days=by))
-    for before, after in zip(both(mapped), moved, strict=True):
+    moved = every(_shifted(mapped, by), CUTOFF + timedelta(days=by))
+    for before, after in zip(every(mapped), moved, strict=True):
         assert list(map(_undated, before.responses)) == list(map(_undated, after.responses))
         assert list(map(_undated, before.times)) == list(map(_undated, after.times))
 
@@ -88,8 +102,9 @@ def test_moving_all_dates_changes_no_result(drawing: str, by: int) -> None:
 @given(drawings())
 def test_every_outcome_is_whole(drawing: str) -> None:
     mapped = draw(drawing)
-    for found in both(mapped):
-        seen = {row.lesion_id for row in found.responses} | {one.lesion_id for one in found.excluded}
+    for found in every(mapped):
+        own = {row.lesion_id for row in found.responses if row.lesion_id}
+        seen = own | {one.lesion_id for one in found.excluded}
         assert seen == {lesion.lesion_id for lesion in mapped.lesions}
         for row in found.responses:
             assert (row.category == "NE") == (row.reason is not None)
@@ -107,7 +122,7 @@ def test_every_outcome_is_whole(drawing: str) -> None:
 @given(drawings())
 def test_the_readings_agree_where_they_must(drawing: str) -> None:
     """Relief duration starts at relief; B is its Kaplan-Meier reading; D differs from A only by deaths."""
-    for found in both(draw(drawing)):
+    for found in every(draw(drawing)):
         rows = {(row.lesion_id, row.endpoint, row.variant): row for row in found.times}
         for lesion_id in {row.lesion_id for row in found.times if row.lesion_id}:
             relief = rows[lesion_id, "time-to-relief", None]
@@ -132,3 +147,30 @@ def test_what_comes_after_the_cutoff_is_as_if_it_were_not_there(
     early = replace(mapped, events=[one for one in mapped.events if one.on is None or one.on.last <= last])
     read = load_study(study)
     assert derive(mapped, study=read, data_cutoff=last) == derive(early, study=read, data_cutoff=last)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawings())
+def test_local_failure_counts_no_scan_after_its_end_and_its_readings_agree(drawing: str) -> None:
+    """An indeterminate growth makes the other reading an event no later; nothing else tells them apart."""
+    for found in every(draw(drawing)):
+        rows = {(row.lesion_id, row.variant): row for row in found.times if row.endpoint == "local-failure"}
+        for (lesion_id, variant), own in rows.items():
+            if variant is not None:
+                continue
+            other = rows[lesion_id, "indeterminate-as-event"]
+            if "indeterminate" in own.flags:
+                assert other.status is Status.EVENT
+                assert (other.days or 0) >= (own.days or 0) or own.status is not Status.CENSORED
+            else:
+                assert (other.days, other.status, other.reason) == (own.days, own.status, own.reason)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawings())
+def test_a_fracture_is_told_once_and_every_level_is_a_segment(drawing: str) -> None:
+    for found in every(draw(drawing)):
+        rows = [row for row in found.times if row.endpoint == "vertebral-fracture"]
+        assert len({(row.lesion_id, row.segment) for row in rows}) == len(rows)
+        broken = [row.lesion_id for row in rows if row.status is Status.EVENT]
+        assert len(set(broken)) == len(broken)

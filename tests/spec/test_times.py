@@ -2,6 +2,7 @@
 
 import pytest
 
+from fhir_srs.estimates import estimate
 from fhir_srs.model import Status
 from tests.spec.timelines import day, ended, outcomes, response, time
 
@@ -298,3 +299,17 @@ def test_a_score_after_the_death_is_no_relief() -> None:
     found = outcomes(PAIN + "A | 2 | pain | 0\n- | 1 | death |")
     assert ended(time(found, "time-to-relief")) == "competing 1 death"
     assert ended(time(found, "relief-duration", "kaplan-meier")) == "out: not-a-responder"
+
+
+def test_net_pain_relief_is_days_in_relief_of_days_alive() -> None:
+    """By hand: relief on day 14, relapse on day 60 (46 days), dead on day 100; and 14 to 200 of 200."""
+    drawing = (
+        "1/A | -3 | pain | 7\n1/A | 14 | pain | 2\n1/A | 60 | pain | 6\n1/- | 100 | death |\n"
+        "2/A | -3 | pain | 7\n2/A | 14 | pain | 0\n2/A | 200 | pain | 0\n"
+        "3/A | -3 | pain | 7\n3/A | 50 | pain | 7"
+    )
+    table = estimate(outcomes(drawing))
+    (net,) = [one for one in table if one.variant == "net"]
+    assert (net.numerator, net.denominator) == (46 + 186, 100 + 200)
+    (complete,) = [one for one in table if one.name == "median, duration of relief, best class CR"]
+    assert (complete.value, complete.n) == (186, 1)

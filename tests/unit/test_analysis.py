@@ -29,6 +29,8 @@ def test_the_groups_add_up_to_the_whole(by: str) -> None:
     outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
     parts = estimate_by(outcomes, RANDOM.lesions, by)
     for whole in estimate(outcomes):
+        if whole.variant == "net":
+            continue  # a lesion counts where its patient's survival does
         mine = [
             one
             for one in parts
