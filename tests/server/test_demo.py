@@ -1,6 +1,7 @@
 """The demo: what a newcomer sees first is true, and the README shows it as it is."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,9 @@ def test_the_second_run_writes_nothing(demo):
 def test_the_readme_shows_the_table_that_the_demo_prints(demo):
     _, said = demo
     assert table(README.read_text()) == table(said)
+    created = re.search(r"wrote: ([\d,]+) created", said)
+    assert created is not None
+    assert f"writes {created[1]} results" in README.read_text()
 
 
 def test_the_published_margins_are_recomputed(demo):
