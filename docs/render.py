@@ -2,7 +2,8 @@
 
 Generated: the folder picture of DEVELOPING.md (from the modules' own first sentences), docs/cli.md (from
 the help texts), docs/issues.md (from mappings/issues.csv), docs/endpoints.md (from the study files and the
-drawn tests) and the marked blocks of docs/statistics.md. Also checked: relative links in Markdown.
+drawn tests), docs/reliability.md (from the names of the tests) and the marked blocks of docs/statistics.md.
+Also checked: relative links in Markdown, and that every id of docs/reliability.md has a test.
 """
 
 import ast
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from render_endpoints import endpoints
+from render_reliability import reliability, untested
 from render_statistics import statistics
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +98,7 @@ RENDERED: dict[str, Callable[[str], str]] = {
     "docs/cli.md": cli,
     "docs/endpoints.md": endpoints,
     "docs/issues.md": issues,
+    "docs/reliability.md": reliability,
     "docs/statistics.md": statistics,
     "DEVELOPING.md": picture,
 }
@@ -130,7 +133,7 @@ def main() -> int:
     """Render, or check; 1 if something is wrong."""
     check = "--check" in sys.argv[1:]
     outdated = stale(write=not check)
-    problems = [*(outdated if check else []), *broken_links()]
+    problems = [*(outdated if check else []), *broken_links(), *untested()]
     for problem in problems:
         sys.stderr.write(f"{problem}\n")
     return 1 if problems else 0

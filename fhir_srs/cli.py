@@ -24,6 +24,7 @@ study_files = typer.Typer(help="Look at study definitions.", no_args_is_help=Tru
 profiles = typer.Typer(
     help="Look at site profiles: how a site spells things.", no_args_is_help=True, rich_markup_mode=None
 )
+key_files = typer.Typer(help="Keys for SMART Backend Services.", no_args_is_help=True, rich_markup_mode=None)
 app = typer.Typer(
     name="fhir-srs",
     help="Pain control after radiosurgery of spinal metastases, from any FHIR R4 server.",
@@ -597,6 +598,38 @@ def _note_lines(lines: Iterable[str]) -> None:
         _note(line)
 
 
+class Algorithm(StrEnum):
+    """How a key signs (A1)."""
+
+    RS384 = "RS384"
+    ES384 = "ES384"
+
+
+@key_files.command("new")
+def keys_new(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="a new file for the private key")],
+    algorithm: Annotated[Algorithm, typer.Option("--alg", help="how it signs")] = Algorithm.ES384,
+) -> None:
+    """Make a key pair: the private key into a file of mode 0600, the public JWKS on stdout."""
+    import json
+
+    from fhir_srs.fhir.key_pairs import new_key_file, public_keys
+
+    new_key_file(out, algorithm.value)
+    _say(json.dumps(public_keys([out]), indent=2))
+
+
+@key_files.command("jwks")
+def keys_jwks(files: Annotated[list[Path], typer.Argument(help="key files: current and next")]) -> None:
+    """Print the public JWKS of key files, for the server's administrator."""
+    import json
+
+    from fhir_srs.fhir.key_pairs import public_keys
+
+    _say(json.dumps(public_keys(files), indent=2))
+
+
+app.add_typer(key_files, name="keys")
 app.add_typer(profiles, name="profile")
 app.add_typer(study_files, name="study")
 
