@@ -465,6 +465,12 @@ def testserver(
         typer.Option(metavar="SPEC", help="a fault on request (may be repeated)"),
     ] = None,
     faults: Annotated[bool, typer.Option("--faults", help="list the faults, and end")] = False,
+    jwks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="ask for SMART Backend Services, client fhir-srs, these public keys"
+        ),
+    ] = None,
 ) -> None:
     """Serve a small FHIR R4 server on 127.0.0.1, for integration tests, until interrupted.
 
@@ -486,7 +492,7 @@ def testserver(
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
-        with running_server(resources, port=port, faults=planned or None) as server:
+        with running_server(resources, port=port, faults=planned or None, middleware=_guard(jwks)) as server:
             _say(server.base_url)
             signal.sigwait(ends)
     except OSError:
@@ -513,6 +519,17 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise LocalIOError("the file cannot be read") from None
+
+
+def _guard(jwks: Path | None) -> list[Any]:
+    """The authority that knows the keys in *jwks*, around the test server; nothing without."""
+    if jwks is None:
+        return []
+    from starlette.middleware import Middleware
+
+    from fhir_srs.testing.smart import SmartAuthority, registered
+
+    return [Middleware(SmartAuthority, client=registered("fhir-srs", _text_of(jwks)))]
 
 
 def _need_testserver() -> None:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fhir_srs.errors import ConfigurationError
 from fhir_srs.testing.server import utc_now
 
 _LONGEST_ASSERTION = 300  # seconds: what SMART allows
@@ -30,10 +31,11 @@ _LETTERS = {"GET": "rs", "POST": "rs", "PUT": "cu", "DELETE": "d"}
 
 @dataclass(slots=True, kw_only=True)
 class Registered:
-    """A client that may ask: its public key (a JWK with `kid`), the scopes it gets, a token's life."""
+    """A client that may ask: its public key (a JWK with `kid`), *more* of them, scopes, a token's life."""
 
     client_id: str
     jwk: dict[str, Any]
+    more: list[dict[str, Any]] = field(default_factory=list)
     scopes: str | None = None  # None: whatever it asks for
     seconds: int = 300
     flakes: int = 0  # so many token requests answer a bare 400 (A11)
@@ -43,6 +45,16 @@ class Registered:
     def expire(self) -> None:
         """No token that was given out is good any more."""
         self.tokens.clear()
+
+
+def registered(client_id: str, jwks: str) -> Registered:
+    """A client whose public keys are those of the text *jwks*; ConfigurationError where it holds none."""
+    try:
+        keys = msgspec.json.decode(jwks, type=dict[str, Any])["keys"]
+        first, *more = [one for one in keys if one["kid"] and "d" not in one]
+    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+        raise ConfigurationError("JWKS", ["holds no public key with a kid"]) from None
+    return Registered(client_id=client_id, jwk=first, more=more)
 
 
 class SmartAuthority:
@@ -85,7 +97,8 @@ class SmartAuthority:
     def _is_ours(self, assertion: str, url: str) -> bool:
         try:
             head = jwt.get_unverified_header(assertion)
-            key = jwt.PyJWK(self._client.jwk, algorithm=head["alg"])
+            known = {one["kid"]: one for one in (self._client.jwk, *self._client.more)}
+            key = jwt.PyJWK(known[head["kid"]], algorithm=head["alg"])
             claims = jwt.decode(
                 assertion,
                 key,
@@ -99,8 +112,7 @@ class SmartAuthority:
         new = claims["jti"] not in self._seen
         self._seen.add(claims["jti"])
         ours = claims["iss"] == claims["sub"] == self._client.client_id
-        named = (head.get("kid"), head.get("typ")) == (self._client.jwk["kid"], "JWT")
-        return new and ours and named and 0 < left <= _LONGEST_ASSERTION
+        return new and ours and head.get("typ") == "JWT" and 0 < left <= _LONGEST_ASSERTION
 
     def _refusal(self, request: Request) -> Response | None:
         """401 without a good token, 403 without the scope; None lets the request through."""
