@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,12 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synced]:
         one.ward.close()
 
 
+def part(result: dict[str, Any], name: str) -> str | None:
+    """The text of the component *name* of *result*."""
+    named = {one["code"]["coding"][0]["code"]: one.get("valueString") for one in result["component"]}
+    return named.get(name)
+
+
 def asked(synced: Synced, capfd: pytest.CaptureFixture[str], *words: str) -> str:
     assert command(["explain", *words, "-c", str(synced.settings)]) == 0
     return capfd.readouterr().out
@@ -67,7 +74,9 @@ def test_times_and_sources_are_those_of_the_results_on_the_server(
         if lesion is None or endpoint != "time-to-relief" or "valueQuantity" not in result:
             continue
         told = json.loads(asked(synced, capfd, lesion, endpoint, "--json"))
-        (row,) = told["judgements"][0]["times"]
+        (row,) = [
+            one for one in told["judgements"][0]["times"] if one.get("variant") == part(result, "variant")
+        ]
         assert row["days"] == result["valueQuantity"]["value"]
         sources = {source.partition("/_history")[0] for source in row["sources"]}
         assert sources == inputs(provenances[f"Observation/{result['id']}"])
