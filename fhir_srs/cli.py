@@ -480,6 +480,7 @@ def testserver(
     _need_testserver()
     import signal
 
+    from fhir_srs.signals import blocked
     from fhir_srs.testing.faults import fault_table, parse_fault
     from fhir_srs.testing.server import running_server
 
@@ -488,11 +489,14 @@ def testserver(
         return
     planned = [parse_fault(one) for one in fault or []]
     resources = _cohort(cohort, patients, seed).resources if cohort else []
-    # Blocked before the server's thread starts, so that only sigwait takes them.
-    ends = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    guard = _guard(jwks)
+    ends = (signal.SIGINT, signal.SIGTERM)
     try:
-        with running_server(resources, port=port, faults=planned or None, middleware=_guard(jwks)) as server:
+        # Blocked before the server's thread starts, so that only sigwait takes them.
+        with (
+            blocked(*ends),
+            running_server(resources, port=port, faults=planned or None, middleware=guard) as server,
+        ):
             _say(server.base_url)
             signal.sigwait(ends)
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
@@ -33,6 +34,14 @@ def fhir_base(request: pytest.FixtureRequest) -> str:
     """The embedded server in a plain run, the real HAPI with `-m hapi`: the same tests for both."""
     base: str = request.getfixturevalue(f"{request.param}_base")
     return base
+
+
+@pytest.fixture(autouse=True)
+def _no_signal_stays_blocked() -> Iterator[None]:
+    """A test that leaves a signal blocked fails itself, not those after it that wait for one."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,13 +6,13 @@ Tasks and answers are small (paths and counts); what is large goes through the s
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
 from fhir_srs.errors import FhirSrsError
+from fhir_srs.signals import blocked
 
 State = TypeVar("State")
 Task = TypeVar("Task")
@@ -59,7 +59,7 @@ class Workers(Generic[State]):
             process = self._context.Process(
                 target=_serve, args=(theirs, self._build, number), daemon=True, name=f"fhir-srs-{number}"
             )
-            with _interrupts_wait():
+            with blocked(signal.SIGINT):  # a worker keeps it: the parent ends it
                 process.start()
             theirs.close()
             self._lines.append(ours)
@@ -93,19 +93,6 @@ class Workers(Generic[State]):
             while upcoming in answers:
                 yield answers.pop(upcoming)
                 upcoming += 1
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Block Ctrl-C meanwhile, and for good in a process that is started meanwhile: the parent ends it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _sent(line: Connection, number: int, work: Callable[..., Any], task: Any) -> int:
