@@ -1,6 +1,6 @@
 """The cohort: whose history is here, and who is left out of it and why (`decisions.md` 22)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from fhir_srs.store.connection import Connected
 from fhir_srs.store.failpoints import passing
@@ -39,6 +39,24 @@ class Cohort(Connected):
                 " on conflict do update set loaded = null, left_out = excluded.left_out",
                 [(self._server, patient, reason) for patient, reason in reasons.items()],
             )
+
+    def dismiss(self, patients: Collection[str]) -> None:
+        """These are nobody's here any more: their resources go, and so does the reference."""
+        with self._transaction("dismissed-before-commit"):
+            self._forget(patients)
+            self._db.executemany(
+                "delete from cohort where server = ? and patient = ?",
+                [(self._server, patient) for patient in patients],
+            )
+
+    def drop(self, resource_type: str, names: Collection[str]) -> None:
+        """Forget resources that belong to no patient and are not needed any more."""
+        with self._transaction():
+            for table in ("raw", "quarantine"):
+                self._db.executemany(
+                    f"delete from {table} where server = ? and type = ? and id = ?",  # noqa: S608
+                    [(self._server, resource_type, name) for name in names],
+                )
 
     def _forget(self, patients: Iterable[str]) -> None:
         for table in ("raw", "quarantine"):

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from fhir_srs.store.cohort import Cohort
 from fhir_srs.store.failpoints import passing
@@ -21,6 +22,7 @@ _PULLED = {
     "quarantine": "type, id, version, reason, path, first_seen, attempts, patient",
     "cursor": "type, watermark, resume_at, lag, mode",
 }
+_REFUSED = ("type", "id", "version", "reason", "path", "patient", "first_seen", "attempts")
 
 
 class Store(Runs, Cohort, Outbox):
@@ -49,23 +51,26 @@ class Store(Runs, Cohort, Outbox):
         patients: Iterable[str] = (),
         echoes: Mapping[str, str | None] | None = None,
         now: str = "",
+        certain: bool = False,
     ) -> list[Change]:
         """
-        Take one page in one transaction, and say for each of *rows* what it changed (I6).
+        Take one page in one transaction, and say what each of *rows*, *outside* and *refused* changed (I6).
 
-        *outside* are resources of nobody in the cohort: what was stored of them, when they still were of
-        somebody, goes. *patients* are found to belong to the cohort; *echoes* are our own results, id to
-        version, which touch the outbox alone (I14).
+        *outside* are resources of nobody in the cohort, *refused* cannot be read: what was stored of them
+        before goes. *patients* are found to belong to the cohort; *echoes* are our own results, id to
+        version, which touch the outbox alone (I14). A doubtful row changes nothing; with *certain* (it was
+        read by its id, just now) none is.
         """
         with self._transaction("page-before-commit"):
-            changes = [self._upsert(row) for row in rows]
+            changes = [self._upsert(row, certain) for row in rows]
             self._db.executemany(
                 "delete from quarantine where server = ? and type = ? and id = ?",
-                [(self._server, row.type, row.id) for row in (*rows, *outside)],
+                [(self._server, *row.key) for row in (*_counting(rows, changes), *outside)],
             )
-            for row in outside:
-                self._withdraw(row, now)
-            self._quarantine(refused, now)
+            changes += [self._withdraw(row, now, certain) for row in outside]
+            fates = [self._withdraw(row, now, certain) for row in refused]
+            self._quarantine(_counting(refused, fates), now)
+            changes += fates
             self._db.executemany(
                 "insert or ignore into cohort (server, patient) values (?, ?)",
                 [(self._server, patient) for patient in patients],
@@ -81,7 +86,7 @@ class Store(Runs, Cohort, Outbox):
         passing("page-committed")
         return changes
 
-    def _upsert(self, row: Row) -> Change:
+    def _upsert(self, row: Row, certain: bool) -> Change:
         old = self._db.execute(
             "select version_id, last_updated, sha256, deleted_at from raw"
             " where server = ? and type = ? and id = ?",
@@ -91,8 +96,9 @@ class Store(Runs, Cohort, Outbox):
         if old is not None:
             if digest == old[2] and old[3] is None:
                 return "same"
-            if _order(row.last_updated, row.version) < _order(old[1], old[0]):
-                return "older"
+            age = "newer" if certain else _age((row.last_updated, row.version), (old[1], old[0]))
+            if age != "newer":
+                return age
         self._db.execute(
             "insert or replace into raw"
             " (server, type, id, version_id, last_updated, sha256, payload, patient)"
@@ -110,15 +116,20 @@ class Store(Runs, Cohort, Outbox):
         )
         return "new" if old is None or old[3] is not None else "changed"
 
-    def _withdraw(self, row: Row, now: str) -> None:
-        """The stored copy of *row*, which is now somebody else's, unless it is newer (I6)."""
+    def _withdraw(self, row: Row | Refused, now: str, certain: bool) -> Change:
+        """The stored copy of *row*, which is somebody else's now or unreadable, unless it is newer (I6)."""
         old = self._db.execute(
             "select version_id, last_updated from raw"
             " where server = ? and type = ? and id = ? and deleted_at is null",
-            (self._server, row.type, row.id),
+            (self._server, *row.key),
         ).fetchone()
-        if old is not None and _order(row.last_updated, row.version) >= _order(old[1], old[0]):
-            self._entomb(row.key, row.version, row.last_updated, now)
+        if old is None:
+            return "same"
+        age = "newer" if certain else _age((row.last_updated, row.version), (old[1], old[0]))
+        if age != "newer":
+            return age
+        self._entomb(row.key, row.version or None, row.last_updated, now)
+        return "withdrawn"
 
     def _entomb(self, key: Key, version: str | None, last_updated: str | None, now: str) -> None:
         self._db.execute(
@@ -262,16 +273,44 @@ class Store(Runs, Cohort, Outbox):
     def quarantined(self) -> list[Refused]:
         """Every resource in quarantine."""
         rows = self._all(
-            "select type, id, version, reason, path, patient, first_seen, attempts from quarantine"
+            f"select {', '.join(_REFUSED)} from quarantine"  # noqa: S608 - our own columns
             " where server = ? order by type, id",
             self._server,
         )
-        return [Refused(**dict(zip(Refused.__struct_fields__, row, strict=True))) for row in rows]
+        return [Refused(**dict(zip(_REFUSED, row, strict=True))) for row in rows]
 
 
-def _order(last_updated: str | None, version: str | None) -> tuple[str, int]:
-    """Versions by (lastUpdated, versionId): after an expunge the numbers start again at 1 (hapi.md 35)."""
-    return last_updated or "", int(version) if version and version.isdecimal() else -1
+def _age(
+    here: tuple[str | None, str | None], there: tuple[str | None, str | None]
+) -> Literal["newer", "older", "doubtful"]:
+    """
+    Whether the copy *here* is newer than that *there*, by lastUpdated and number of the version.
+
+    Where the two say the opposite it is doubtful: after an expunge versions start again at 1 (hapi.md 35),
+    and a server's clock may go back. Equal ones replace each other.
+    """
+    stamps = _compared(here[0], there[0])
+    numbers = _compared(_number(here[1]), _number(there[1]))
+    if stamps * numbers < 0:
+        return "doubtful"
+    return "older" if stamps + numbers < 0 else "newer"
+
+
+def _compared(one: Any, other: Any) -> int:
+    """-1, 0 or 1 as *one* is below, equal to or above *other*; 0 where either is not known."""
+    return 0 if one is None or other is None else (one > other) - (one < other)
+
+
+def _number(version: str | None) -> int | None:
+    return int(version) if version and version.isdecimal() else None
+
+
+Kept = TypeVar("Kept", Row, Refused)
+
+
+def _counting(rows: Sequence[Kept], changes: Sequence[Change]) -> list[Kept]:
+    """Those of *rows* that are no older copies, and not doubtful."""
+    return [row for row, change in zip(rows, changes, strict=True) if change not in {"older", "doubtful"}]
 
 
 @contextmanager

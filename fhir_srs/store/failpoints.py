@@ -17,6 +17,7 @@ NAMES = (
     "patients-loaded",
     "deleted-before-commit",
     "deleted-committed",
+    "dismissed-before-commit",
     "watermark-before-commit",
     "watermark-committed",
     "outbox-before-commit",

@@ -5,7 +5,8 @@ from typing import Literal
 import msgspec
 
 OutboxState = Literal["PENDING", "UNKNOWN", "CONFIRMED", "FAILED", "CONFLICT", "EXTERNALLY_DELETED"]
-Change = Literal["new", "changed", "same", "older"]
+# doubtful: stamp and version disagree on which copy is the newer; only a read can tell.
+Change = Literal["new", "changed", "same", "older", "doubtful", "withdrawn"]
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +29,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource that could not be read (I13): where it is and why, never what it holds."""
+    """
+    One resource that could not be read (I13): where it is and why, never what it holds.
+
+    *last_updated* orders it among the copies that could be read; it is not kept.
+    """
 
     type: str
     id: str
@@ -38,15 +43,31 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     patient: str | None = None
     first_seen: str = ""
     attempts: int = 1
+    last_updated: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Type and id."""
+        return self.type, self.id
 
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
-    """Up to when one type is complete, by the server's clock."""
+    """
+    Up to when one type is complete, by the server's clock.
+
+    *resume_at* is earlier, and what the next run asks from, while that clock is behind where it once was.
+    """
 
     type: str
     watermark: str
     lag: int
     mode: str
+    resume_at: str | None = None
+
+    @property
+    def since(self) -> str:
+        """From when the next run asks."""
+        return self.resume_at or self.watermark
 
 
 class RunLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,15 +50,26 @@ class Runs(Connected):
 
     def cursors(self) -> dict[str, Cursor]:
         """The cursor of each type that was ever pulled completely."""
-        rows = self._all("select type, watermark, lag, mode from cursor where server = ?", self._server)
-        return {row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2]), mode=row[3]) for row in rows}
+        rows = self._all(
+            "select type, watermark, lag, mode, resume_at from cursor where server = ?", self._server
+        )
+        return {
+            row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2]), mode=row[3], resume_at=row[4])
+            for row in rows
+        }
 
     def advance(self, watermark: str, *, types: Iterable[str], lag: int, mode: str) -> None:
-        """Move the cursors of all *types* to *watermark*, never back, in one transaction (step 6)."""
+        """
+        Move the cursors of all *types* to *watermark*, never back, in one transaction (step 6).
+
+        Where the server's clock went back, *watermark* is where the next run resumes (F26).
+        """
         with self._transaction("watermark-before-commit"):
             self._db.executemany(
                 "insert into cursor (server, type, watermark, lag, mode) values (?, ?, ?, ?, ?)"
-                " on conflict do update set watermark = max(watermark, excluded.watermark),"
+                " on conflict do update set resume_at ="
+                " case when excluded.watermark < watermark then excluded.watermark end,"
+                " watermark = max(watermark, excluded.watermark),"
                 " lag = excluded.lag, mode = excluded.mode",
                 [(self._server, name, watermark, lag, mode) for name in types],
             )

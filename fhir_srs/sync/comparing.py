@@ -27,6 +27,7 @@ class Comparing(Taking):
         hints = dict(self._hints(marks))
         if census:
             hints |= dict.fromkeys(self._compare(), None)
+        hints |= {key: hints.get(key) for key in self._doubtful}
         confirmed = self._confirm(hints) if hints else Confirmed(gone={}, bodies={})
         check_brake(self._care.brake, confirmed.gone, self._store.live())
         if confirmed.gone:
@@ -80,7 +81,7 @@ class Comparing(Taking):
             page = Page(resources=(body,), total=None, next=None, self_link=None, last_updated=None)
             known = self._store.present("Medication") if kind == "Medication" else frozenset()
             search = Search(type=kind, filters=(), count=self._count)
-            self._take(search, page, partial(self._members_only, medications=known))
+            self._take(search, page, partial(self._members_only, medications=known), certain=True)
         here = {
             (kind, name): version
             for (kind, name), version in confirmed.gone.items()

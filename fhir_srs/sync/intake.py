@@ -30,6 +30,7 @@ _BROKEN = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 class _HeadMeta(msgspec.Struct, frozen=True, rename="camel"):
     version_id: str | None = None
+    last_updated: str | None = None
 
 
 class _Head(msgspec.Struct, frozen=True, rename="camel"):
@@ -59,6 +60,13 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
         """`Type/id` of a resource, as far as it can be read: what pages are counted by."""
         head = _head(body)
         return f"{head.resource_type}/{head.id}" if head.id else f"?{hash(body)}"
+
+    def treated(self, body: bytes) -> str | None:
+        """The patient (`Patient/x`) whom the stored Procedure *body* makes one of the cohort, if it does."""
+        resource = _read(body)
+        if isinstance(resource, str) or not _makes_cohort(self, resource):
+            return None
+        return _patient(resource, self.base)
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,6 +200,7 @@ def _refused(head: _Head, path: str, base: str) -> Refused:
         reason="resource-unreadable",
         path=path or None,
         patient=_owner(head, base),
+        last_updated=_utc(head.meta.last_updated if head.meta else None),
     )
 
 

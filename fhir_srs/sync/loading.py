@@ -5,13 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page
-from fhir_srs.fhir.sansio import Search, lists_of, relative
+from fhir_srs.fhir.sansio import Search, lists_of
+from fhir_srs.sync.departing import Departing
 from fhir_srs.sync.intake import Taken, linked_records, take_page
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
-from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Taking
+from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES
 
 
-class Loading(Taking):
+class Loading(Departing):
     """The part of the pull that loads patients whole."""
 
     def _waiting(self) -> set[str]:
@@ -114,11 +115,7 @@ class Loading(Taking):
         """The Medications that the stored records refer to, by lists of ids (decisions.md 19)."""
         if "Medication" not in self._types:
             return
-        references = (relative(one, base=self._client.base) for one in self._store.medication_references())
-        named = {
-            one.removeprefix("Medication/") for one in references if one and one.startswith("Medication/")
-        }
-        wanted = named - (frozenset() if again else self._store.present("Medication"))
+        wanted = self._named_medications() - (frozenset() if again else self._store.present("Medication"))
         for ids in lists_of(LIST, sorted(wanted)):
             filters = (("_id", ",".join(ids)),)
             search = Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True)

@@ -64,8 +64,9 @@ class Pull(Loading, Comparing):
         """
         self._cohort, self._out = set(self._store.cohort()), self._store.left_out()
         cursors, held = self._store.cursors(), bool(self._store.live())
-        again = full or bool(set(cursors) and set(self._types) - set(cursors))
+        again = full or self._clock_went_back() or bool(set(cursors) and set(self._types) - set(cursors))
         if again or any(cursor.mode != self._mode for cursor in cursors.values()) or not cursors:
+            self._touched = True
             self._find_cohort()
         marks = {} if again else self._since()
         for name, watermark in marks.items():
@@ -73,8 +74,21 @@ class Pull(Loading, Comparing):
         self._leave_out_listed()
         self._load(sorted(self._cohort if again else self._waiting()))
         self._load_medications(again=again)
+        known = set(self._cohort)
         self._vanished(marks, census=held and (again or self._census_is_due()))
+        if joined := self._cohort - known:  # found by the comparison alone
+            self._load(sorted(joined))
+            self._load_medications(again=False)
+        self._dismiss()
         return self._finish()
+
+    def _clock_went_back(self) -> bool:
+        """Whether the server's clock is behind what was complete: new stamps may be old ones (F26)."""
+        marks = self._since().values()
+        if not self._moments or not marks or min(marks) <= instant(min(self._moments)):
+            return False
+        self.notes.append("the server's clock went back: everything is asked for again (F26)")
+        return True
 
     def _since(self) -> dict[str, str]:
         """
@@ -85,7 +99,7 @@ class Pull(Loading, Comparing):
         """
         cursors = self._store.cursors()
         if cursors:
-            return {name: cursors[name].watermark for name in self._incremental_order()}
+            return {name: cursors[name].since for name in self._incremental_order() if name in cursors}
         loaded = [mark for mark in self._store.cohort().values() if mark is not None]
         return dict.fromkeys(self._incremental_order(), min(loaded)) if loaded else {}
 

@@ -1,5 +1,6 @@
 """What every command against a server needs: the locked state folder, its store, and the clients."""
 
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -7,18 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_srs.config import Access, Settings
+from fhir_srs.errors import LocalIOError
 from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import origin
 from fhir_srs.report.save import save
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
 from fhir_srs.sync.access import credentials
 from fhir_srs.sync.machine import Machine
+from fhir_srs.sync.opt_out import PURGED
 from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES
 
 # What a run writes; read too, since it compares before it writes.
 WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
 # Opt-outs and the target's knowledge of our profiles: asked where the server has them.
 _WISHES = (CONSENT, "StructureDefinition")
+_TEMPORARY = ("dry-run-", "rebuild-")
+_HALF_WRITTEN = ".generation."
 _READ_TYPES = frozenset({"Patient", *PATIENT_TYPES, "Medication"})
 
 
@@ -45,11 +50,22 @@ class Session:
 @contextmanager
 def local_store(settings: Settings) -> Iterator[tuple[Path, Store]]:
     """Give the state folder, locked for us alone, and the store in it. Raises Busy, LocalIOError."""
-    with (
-        state_folder(settings.store.folder) as folder,
-        open_store(folder, settings.source.base_url) as store,
-    ):
-        yield folder, store
+    with state_folder(settings.store.folder) as folder:
+        _sweep(folder)
+        with open_store(folder, settings.source.base_url) as store:
+            yield folder, store
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a run that was killed left in *folder*: copies of the store, files half written."""
+    try:
+        for path in folder.iterdir():
+            if path.name.startswith(_TEMPORARY) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name.startswith(_HALF_WRITTEN):
+                path.unlink()
+    except OSError as error:
+        raise LocalIOError(f"state folder ({error.strerror})") from None
 
 
 @contextmanager
@@ -103,7 +119,7 @@ def is_restored(folder: Path, store: Store) -> bool:
 @contextmanager
 def copied(store: Store, folder: Path) -> Iterator[Store]:
     """Give a temporary store with the content of *store*, inside its folder and as private as that."""
-    with tempfile.TemporaryDirectory(prefix="dry-run-", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY[0], dir=folder) as temporary:
         secure_folder(Path(temporary))
         copy = store.copy_to(Path(temporary), store.base)
         try:
@@ -114,10 +130,15 @@ def copied(store: Store, folder: Path) -> Iterator[Store]:
 
 @contextmanager
 def fresh(store: Store, folder: Path) -> Iterator[Store]:
-    """Give an empty temporary store for the same server, inside *folder* and as private as that."""
-    with tempfile.TemporaryDirectory(prefix="rebuild-", dir=folder) as temporary:
+    """
+    Give an empty temporary store for the same server, inside *folder* and as private as that.
+
+    Empty but for those whom an operator purged: they stay so.
+    """
+    with tempfile.TemporaryDirectory(prefix=_TEMPORARY[1], dir=folder) as temporary:
         secure_folder(Path(temporary))
         with open_store(Path(temporary), store.base) as empty:
+            empty.leave_out({name: why for name, why in store.left_out().items() if why == PURGED})
             yield empty
 
 

@@ -15,7 +15,7 @@ from fhir_srs.results.plan import Brake
 from fhir_srs.store import Change, Store
 from fhir_srs.sync.intake import Intake, Taken, take_page
 from fhir_srs.sync.opt_out import TEST_PATIENT, opted_out
-from fhir_srs.sync.vanished import Census
+from fhir_srs.sync.vanished import Census, Key
 from fhir_srs.sync.walk import Walker
 
 # decisions.md 22, and by which parameter each type is found by patient: R4's AdverseEvent has `subject`.
@@ -106,6 +106,9 @@ class Taking:
         self.notes: list[str] = []
         self.echoes: set[str] = set()
         self.compared: dict[str, Census] = {}
+        # Copies of which stamp and version disagree whether they are newer than ours: to be read (I6).
+        self._doubtful: set[Key] = set()
+        self._touched = False
 
     def _watermark(self) -> str:
         """T0 less the lag: up to here everything that the server had committed was visible to this run."""
@@ -147,8 +150,10 @@ class Taking:
         for page in self._walker.proven(search):
             self._take(search, page, keep)
 
-    def _take(self, search: Search, page: Page, keep: Callable[[Taken], Taken]) -> None:
-        """One page into the store: one transaction (step 4)."""
+    def _take(
+        self, search: Search, page: Page, keep: Callable[[Taken], Taken], *, certain: bool = False
+    ) -> None:
+        """One page into the store: one transaction (step 4). With *certain* it was read by id, just now."""
         self._clock(page)
         whole = take_page(self._intake, page, search.type, self._run, self._number)
         taken = keep(whole)
@@ -163,11 +168,14 @@ class Taking:
             patients=sorted(joined),
             echoes=taken.echoes,
             now=self._now,
+            certain=certain,
         )
         self._number += 1
         self.echoes |= set(taken.echoes)
         self._cohort |= joined
         self._tally(search.type, changes)
+        keys = [row.key for row in (*taken.rows, *taken.outside)] + [one.key for one in taken.refused]
+        self._doubtful |= {key for key, change in zip(keys, changes, strict=True) if change == "doubtful"}
         self._report("pull pages", self._number)
 
     def _clock(self, page: Page) -> None:
@@ -181,6 +189,7 @@ class Taking:
         for change in changes:
             counts.new += change == "new"
             counts.changed += change == "changed"
+            self._touched |= change not in {"same", "older", "doubtful"}
 
 
 def moment_of(text: str | None) -> datetime | None:

@@ -7,6 +7,7 @@ Json = dict[str, Any]
 
 MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition"
 SCT = "http://snomed.info/sct"
+OTHER = {"coding": [{"system": SCT, "code": "80146002"}]}  # appendectomy: no radiosurgery
 T8 = {"coding": [{"system": SCT, "code": "77435000"}], "text": "T8"}
 
 

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.hospital import hospital, stamped
 from tests.server.patients import pain, person, story
 from tests.server.test_pull import WATERMARK, cursors, pull
-from tests.server.test_sync import NOTHING, done
+from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_crash import Site
 from tests.server.tls import Authority, context, tls_front
 
@@ -105,14 +105,29 @@ def test_F26_a_server_whose_clock_goes_back_loses_nothing_and_moves_no_watermark
     tmp_path: Path,
 ) -> None:
     shift = [timedelta(0)]
-    with running_server(story("a"), clock=lambda: datetime.now(UTC) + shift[0]) as server:
+    with (
+        running_server(story("a"), clock=lambda: datetime.now(UTC) + shift[0]) as server,
+        closing(Ward(server.base_url)) as ward,
+    ):
         asked = reading(server.base_url, tmp_path, allow_insecure_loopback=True)
         before = done(run_sync(asked)).watermarks
         shift[0] = timedelta(hours=-2)
-        after = done(run_sync(asked)).watermarks
-        assert after == before
         findings = {one.topic: one.level for one in examine(asked, Machine())}
         assert findings["source: clock"] == "error"
+        # Stamped before what we hold of it, and before all that was said to be complete.
+        ward.put(pain(person("a"), CHANGED, 7))
+        ward.put(pain(person("a"), "2025-01-01", 3))
+        back = done(run_sync(asked))
+        assert (back.pulled["Observation"].new, back.pulled["Observation"].changed) == (1, 1)
+        assert "clock went back" in " ".join(back.notes)
+        # From now on increments, though the clock is still behind; then it has caught up.
+        for hours, score in ((-1, 5), (0, 6), (1, 7)):
+            shift[0] = timedelta(hours=hours)
+            ward.put(pain(person("a"), "2025-01-01", score))
+            later = done(run_sync(asked))
+            assert (later.pulled["Observation"].changed, later.notes) == (1, ())
+            assert later.watermarks["Observation"] >= before["Observation"]
+        assert later.watermarks["Observation"] > before["Observation"]
 
 
 def test_F26_a_stamp_of_the_future_moves_no_watermark_there(tmp_path: Path) -> None:

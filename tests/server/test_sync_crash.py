@@ -18,7 +18,7 @@ from fhir_srs.sync import run_sync
 from fhir_srs.sync.rebuild import rebuild
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server import dying
-from tests.server.patients import pain, person, story
+from tests.server.patients import OTHER, course, pain, person, story
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_deletes import consent, delete
 
@@ -41,6 +41,7 @@ IN_A_FIRST_RUN = (
 IN_A_LATER_RUN = (
     ("deleted-before-commit", 1),
     ("deleted-committed", 1),
+    ("dismissed-before-commit", 1),
     ("left-out-before-commit", 1),
     ("after-send", 1),
     ("watermark-before-commit", 1),
@@ -95,7 +96,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with running_server([one for name in ("a", "b") for one in story(name)]) as server:
+    with running_server([one for name in ("a", "b", "c") for one in story(name)]) as server:
         one = Site(server, tmp_path)
         yield one
         one.ward.close()
@@ -118,6 +119,7 @@ def test_I8_a_later_run_killed_at_a_failpoint_loses_nothing(site: Site, name: st
     delete(site.server, f"Observation/a-pain-{CHANGED}")
     site.ward.put(pain(person("a"), "2024-06-05", 7))
     site.ward.put(consent("b"))
+    site.ward.put({**course(person("c"))[1], "code": OTHER, "extension": []})
     site.die(f"{name}:{number}")
     site.check()
     assert run_sync(site.settings).left_out == {"opt-out": 1}
@@ -137,7 +139,7 @@ def test_I22_a_migration_killed_half_way_leaves_the_old_store_whole(site: Site, 
     with sqlite3.connect(store) as database:
         assert database.execute("pragma user_version").fetchone() == (SCHEMA,)
         owners = set(database.execute("select patient from raw where type = 'Observation'"))
-        assert owners == {("Patient/a",), ("Patient/b",)}
+        assert owners == {("Patient/a",), ("Patient/b",), ("Patient/c",)}
     database.close()
 
 
@@ -166,7 +168,10 @@ def as_schema_1(path: Path) -> None:
 def test_I8_a_rebuild_that_is_killed_leaves_the_old_store(site: Site, name: str) -> None:
     done(run_sync(site.settings))
     site.die(name, "rebuild")
+    assert [one for one in (site.folder / "state").iterdir() if one.is_dir()]
     site.check()
+    # What it left is a copy of the store, patients and all: the next run removes it.
+    assert not [one for one in (site.folder / "state").iterdir() if one.is_dir()]
 
 
 def killed_at_random(site: Site, seed: int) -> None:

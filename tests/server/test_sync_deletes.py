@@ -389,3 +389,42 @@ def test_a_treatment_coded_as_another_one_withdraws_its_results(
     ward.put({**course(person("c"))[1], "code": other, "extension": []})
     done(run(server, tmp_path, retract=True))
     assert alive(ward, "c") == set()
+    # A full load would not find c any more: so an increment keeps nothing of c either (I2).
+    assert not [one for one in stored(tmp_path, server.base_url) if "/c-" in one or one == "Patient/c"]
+    ward.put(course(person("c"))[1])
+    assert done(run(server, tmp_path)).lesions == 3
+    assert alive(ward, "c")
+
+
+def test_I2_a_medication_that_no_record_names_any_more_leaves_the_store(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    for name in ("m1", "m2"):
+        ward.put({"resourceType": "Medication", "id": name, "code": {"text": "morphine"}})
+    order = {
+        "resourceType": "MedicationRequest",
+        "id": "a-order",
+        "status": "active",
+        "intent": "order",
+        "subject": {"reference": "Patient/a"},
+    }
+    for name in ("m1", "m2"):
+        ward.put({**order, "medicationReference": {"reference": f"Medication/{name}"}})
+        done(run(server, tmp_path))
+        kept = {one for one in stored(tmp_path, server.base_url) if one.startswith("Medication/")}
+        assert kept == {f"Medication/{name}"}
+
+
+def test_I2_I13_a_version_that_cannot_be_read_takes_the_older_one_with_it(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(run(server, tmp_path))
+    source = f"Observation/a-pain-{CHANGED}"
+    server.load([{**pain(person("a"), CHANGED, 3), "code": "not an object"}])
+    summary = done(run(server, tmp_path))
+    assert summary.refused == {"resource-unreadable": 1}
+    assert source not in stored(tmp_path, server.base_url)
+    assert made_of(ward, source) == set()
+    server.load([pain(person("a"), CHANGED, 3)])
+    done(run(server, tmp_path))
+    assert made_of(ward, source)

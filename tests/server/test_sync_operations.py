@@ -166,6 +166,10 @@ def test_a_purged_patient_is_forgotten_for_good(site: Site, ward: Ward) -> None:
     now = ward.results()
     assert {now[one["id"]]["status"] for one in of_b} == {"entered-in-error"}
     assert "mapped: 1 lesions" in site("sync", "--full")
+    site("rebuild")
+    assert "patients left out: purged 1" in site("sync", "--full")
+    stored = b"".join(one.read_bytes() for one in (site.folder / "state").iterdir())
+    assert b"mrn-b" not in stored
     site("purge", "--patient", "Patient/nobody", code=64)
 
 

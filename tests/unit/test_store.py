@@ -98,13 +98,29 @@ def test_I6_an_older_copy_never_replaces_a_newer_one(folder: Path) -> None:
         assert list(store.payloads()) == [b'{"v":10}']
 
 
-def test_I6_after_an_expunge_the_later_stamp_wins_over_the_higher_version(folder: Path) -> None:
+@pytest.mark.parametrize(("version", "at"), [("1", LATE), ("8", "2026-01-05T09:00:00.000Z")])
+def test_I6_a_copy_whose_stamp_and_version_disagree_counts_once_it_was_read(
+    folder: Path, version: str, at: str
+) -> None:
+    """After an expunge versions start again at 1; a server's clock may go back."""
     with open_store(folder, BASE) as store:
         begun(store)
         store.ingest("r1", 0, "Observation", rows=[row("7", payload=b'{"v":7}')])
-        assert store.ingest("r1", 1, "Observation", rows=[row("1", at=LATE, payload=b'{"v":1}')]) == [
-            "changed"
-        ]
+        other = row(version, at=at, payload=b'{"other":1}')
+        assert store.ingest("r1", 1, "Observation", rows=[other]) == ["doubtful"]
+        assert list(store.payloads()) == [b'{"v":7}']
+        assert store.ingest("r1", 2, "Observation", rows=[other], certain=True) == ["changed"]
+        assert list(store.payloads()) == [b'{"other":1}']
+
+
+def test_I6_where_only_one_of_stamp_and_version_is_known_it_decides(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 0, "Observation", rows=[row("7", payload=b"7")])
+        unstamped = Row(type="Observation", id="a", version="6", last_updated=None, payload=b"6")
+        assert store.ingest("r1", 1, "Observation", rows=[unstamped]) == ["older"]
+        unnumbered = Row(type="Observation", id="a", version=None, last_updated=LATE, payload=b"8")
+        assert store.ingest("r1", 2, "Observation", rows=[unnumbered]) == ["changed"]
 
 
 def test_I6_what_was_deleted_stays_so_until_a_later_copy_comes(folder: Path) -> None:
@@ -148,6 +164,23 @@ def test_I13_a_refused_resource_is_counted_until_it_can_be_read(folder: Path) ->
         assert store.refusals() == {"resource-unreadable": 1}
         store.ingest("r1", 2, "Observation", rows=[row("2")])
         assert store.refusals() == {}
+
+
+def test_I13_a_copy_that_cannot_be_read_takes_the_place_of_the_one_before_and_of_none_later(
+    folder: Path,
+) -> None:
+    def bad(version: str, at: str) -> Refused:
+        return Refused(
+            type="Observation", id="a", version=version, reason="resource-unreadable", last_updated=at
+        )
+
+    with open_store(folder, BASE) as store:
+        begun(store)
+        store.ingest("r1", 0, "Observation", rows=[row("2", at=LATE)])
+        assert store.ingest("r1", 1, "Observation", refused=[bad("1", EARLY)]) == ["older"]
+        assert (len(list(store.payloads())), store.refusals()) == (1, {})
+        assert store.ingest("r1", 2, "Observation", refused=[bad("3", LATE)]) == ["withdrawn"]
+        assert (list(store.payloads()), store.refusals()) == ([], {"resource-unreadable": 1})
 
 
 def test_I22_a_store_of_a_newer_version_is_refused_and_left_alone(folder: Path) -> None:

@@ -1,0 +1,52 @@
+"""Who no longer belongs to the cohort leaves the store: increments end where a full load starts (I2)."""
+
+from fhir_srs.fhir.sansio import relative
+from fhir_srs.sync.intake import linked_records
+from fhir_srs.sync.taking import Taking
+
+
+class Departing(Taking):
+    """The part of the pull that finds what a full load would not bring any more."""
+
+    def _dismiss(self) -> None:
+        """Patients without a radiosurgery, and Medications that no record names, are nobody's here."""
+        if not self._touched and self._last_run_was_done():
+            return
+        members = self._members()
+        out = self._store.left_out()
+        patients = {name for name in self._store.cohort() if name not in members and name not in out}
+        if patients:
+            self._store.dismiss(patients)
+            self._cohort -= patients
+        if medications := self._unnamed_medications():
+            self._store.drop("Medication", medications)
+
+    def _last_run_was_done(self) -> bool:
+        """Whether the run before this one came to its end; one that was killed may have left this undone."""
+        before = [line for line in self._store.runs(2) if line.run != self._run]
+        return bool(before) and before[0].status == "done"
+
+    def _members(self) -> set[str]:
+        """Who was treated, by what is stored, and the records merged with theirs, however far."""
+        treated = {self._intake.treated(body) for body in self._store.payloads("Procedure")}
+        found = {name for name in treated if name}
+        links = [
+            _record(*linked_records(body, self._client.base)) for body in self._store.payloads("Patient")
+        ]
+        while more := set().union(*(link for link in links if link & found)) - found:
+            found |= more
+        return found
+
+    def _named_medications(self) -> set[str]:
+        """The ids of the Medications that the stored records refer to."""
+        names = (relative(one, base=self._client.base) for one in self._store.medication_references())
+        return {one.removeprefix("Medication/") for one in names if one and one.startswith("Medication/")}
+
+    def _unnamed_medications(self) -> set[str]:
+        refused = {one.id for one in self._store.quarantined() if one.type == "Medication"}
+        held = self._store.present("Medication") | refused
+        return set(held) - self._named_medications() if held else set()
+
+
+def _record(patient: str | None, linked: frozenset[str]) -> frozenset[str]:
+    return linked | {patient} if patient else linked
