@@ -17,7 +17,7 @@ from fhir_srs.survival.proportions import proportion
 from fhir_srs.survival.reasons import REASONS
 from fhir_srs.survival.regression import CoxFit, cox
 from fhir_srs.survival.rows import RowError
-from fhir_srs.survival.subdistribution import fine_gray
+from fhir_srs.survival.subdistribution import fine_gray, fine_gray_test
 
 __all__ = [
     "PRESETS",
@@ -32,6 +32,7 @@ __all__ = [
     "aalen_johansen",
     "cox",
     "fine_gray",
+    "fine_gray_test",
     "follow_up",
     "gray_test",
     "kaplan_meier",

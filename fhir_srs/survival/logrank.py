@@ -8,7 +8,7 @@ from fhir_srs.errors import UsageError
 from fhir_srs.model import TestResult
 from fhir_srs.survival.chi_square import chi_square, no_test
 from fhir_srs.survival.risk_sets import Ties, block, likelihood, residuals
-from fhir_srs.survival.rows import Column, Floats, Ints, Reader, by_patient, parts
+from fhir_srs.survival.rows import Bools, Column, Floats, Ints, Reader, by_patient, parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ def log_rank(
     if cluster is None:
         found = score(rows, rho)
         return chi_square(base, found.observed - found.expected, found.covariance, "groups-never-together")
-    return _robust(base, robust_residuals(rows, "efron"))
+    return robust(base, robust_residuals(rows, "efron"))
 
 
 def read_compared(
@@ -97,7 +97,7 @@ def read_compared(
     )
 
 
-def why_not(days: Ints, event: Ints, groups: int) -> str | None:
+def why_not(days: Ints, event: Ints | Bools, groups: int) -> str | None:
     """Why groups cannot be compared at all; None if they can."""
     if not len(days):
         return "no-rows"
@@ -149,7 +149,8 @@ def robust_residuals(rows: Compared, ties: Ties) -> Floats:
     return by_patient(found, rows.patient, rows.clusters)
 
 
-def _robust(base: TestResult, psi: Floats) -> TestResult:
+def robust(base: TestResult, psi: Floats) -> TestResult:
+    """The test of a score whose residuals, a row a patient, are *psi* (section 8, clustered)."""
     informative = np.count_nonzero(np.abs(psi).max(axis=1) > 1e-12)
     if not informative:
         return no_test(base, "groups-never-together")

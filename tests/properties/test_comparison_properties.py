@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fhir_srs.model import TestResult
-from fhir_srs.survival import cox, fine_gray, gray_test, log_rank, restricted_mean, turnbull
+from fhir_srs.survival import cox, fine_gray, fine_gray_test, gray_test, log_rank, restricted_mean, turnbull
 from fhir_srs.survival.regression import read_design
 from fhir_srs.survival.risk_sets import block, likelihood, residuals
 
@@ -39,6 +39,7 @@ def figures(rows, *, factor=1, names=None):
         "weighted": log_rank(days, event, group, rho=1),
         "clustered": log_rank(days, event, group, cluster=people),
         "gray": gray_test(days, status, group),
+        "incidence": fine_gray_test(days, status, group, cluster=people),
         "cox": cox(days, event, covariates, cluster=people).plain(),
         "ph": cox(days, event, covariates).proportional_hazards("km")["global"],
         "fine-gray": fine_gray(days, status, covariates, cluster=people),
@@ -145,6 +146,17 @@ def test_without_competing_events_fine_gray_is_cox(rows):
 
 @FEW
 @given(ROWS)
+def test_without_competing_events_the_test_of_incidences_is_the_clustered_log_rank_test(rows):
+    days, status, patient, group, _ = columns(rows)
+    event = status == 1
+    one = log_rank(days, event, group, cluster=patient)
+    other = fine_gray_test(days, event.astype(int), group, cluster=patient)
+    assert (one.reason, one.df) == (other.reason, other.df)
+    assert close(one.statistic, other.statistic)
+
+
+@FEW
+@given(ROWS)
 def test_residuals_sum_to_the_score_which_is_zero_at_the_maximum(rows):
     days, status, _, _, x = columns(rows)
     fit = cox(days, status == 1, {"x": x})
@@ -165,6 +177,7 @@ def test_names_of_groups_do_not_matter_to_a_test(rows):
         lambda g: log_rank(days, event, g),
         lambda g: log_rank(days, event, g, cluster=patient),
         lambda g: gray_test(days, status, g),
+        lambda g: fine_gray_test(days, status, g, cluster=patient),
     )
     for test, order in itertools.product(tests, [(2, 1, 0), (1, 2, 0)]):
         assert alike(test(group), test(np.array(order)[group]))

@@ -8,7 +8,7 @@ import survival
 
 from fhir_srs.survival import log_rank, restricted_mean
 from fhir_srs.survival.km import hazards
-from fhir_srs.survival.logrank import _robust, read_compared, robust_residuals, score
+from fhir_srs.survival.logrank import read_compared, robust, robust_residuals, score
 from fhir_srs.survival.mean import area
 from fhir_srs.survival.rows import read_rows
 from tests.reference.worked import (
@@ -81,7 +81,7 @@ def test_clustered_log_rank_of_the_worked_example():
     assert clustered.statistic == pytest.approx(3.7647431900, abs=5e-11)
     assert (clustered.df, clustered.clusters) == (1, 14)
     psi = robust_residuals(read_compared(DAYS, EVENT, X, None, PATIENT), "breslow")
-    assert _robust(clustered, psi).statistic == pytest.approx(3.8457679878, abs=5e-11)
+    assert robust(clustered, psi).statistic == pytest.approx(3.8457679878, abs=5e-11)
 
 
 def test_log_rank_of_freireich():

@@ -7,7 +7,7 @@ import pytest
 import survival
 from scipy.optimize import minimize
 
-from fhir_srs.survival import cox, fine_gray
+from fhir_srs.survival import cox, fine_gray, fine_gray_test
 from fhir_srs.survival.regression import read_design
 from fhir_srs.survival.risk_sets import block, likelihood, residuals
 from tests.reference.worked import DAYS, EVENT, PATIENT, STATUS, X, Z, both_arms, drawn
@@ -124,6 +124,25 @@ def test_clustered_fine_gray_equals_weighted_cox_of_the_package_survival(seed):
     ours = fine_gray(days, status, covariates, cluster=patient)
     assert ours.coef == pytest.approx(np.ravel(theirs.coefficients), rel=1e-9)
     assert ours.std_error == pytest.approx(np.sqrt(np.diag(np.asarray(theirs.var))), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_clustered_test_of_incidences_equals_the_robust_score_test_of_the_package_survival(seed):
+    days, status, patient, group, _ = four(seed)
+    names = np.array(["censored", "event", "other"])
+    rows = {"t": days + 1, "p": patient, "id": np.arange(len(days)), "d": names[status]}
+    rows |= {"a": (group == 1).astype(float), "b": (group == 2).astype(float)}
+    spread = survival.finegray("Surv(t, factor(d)) ~ .", data=rows, etype="event")
+    theirs = survival.coxph(
+        "Surv(fgstart, fgstop, fgstatus) ~ a + b",
+        data=spread,
+        weights=spread["fgwt"],
+        cluster="p",
+        **TIGHT,
+    )
+    ours = fine_gray_test(days, status, group, cluster=patient)
+    assert ours.statistic == pytest.approx(theirs.rscore, rel=1e-9)
+    assert (ours.df, ours.n, ours.clusters) == (2, 80, len(set(patient.tolist())))
 
 
 @pytest.mark.parametrize("seed", range(3))
