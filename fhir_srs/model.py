@@ -202,7 +202,8 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     *description* says what ended it, *sources* the resource versions that say so; *cause* names the
     competing event. A row left out of its endpoint has no `days` and a *reason* instead. *free_until* is
-    the last day seen without the event, where the reading is of the interval between two visits.
+    the last day seen without the event, where it is not *days*: in the reading of the interval between two
+    visits, and before a competing event.
     """
 
     study: str

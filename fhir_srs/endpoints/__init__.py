@@ -27,13 +27,19 @@ __all__ = ["Excluded", "Outcomes", "Study", "derive", "load_study", "shipped_stu
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
-    """What `derive` returns, in a total order; *excluded* are the lesions that the study does not take."""
+    """
+    What `derive` returns, in a total order; *excluded* are the lesions that the study does not take.
+
+    *recorded* are the kinds of event of which the cohort has any record by the cutoff: what nobody records
+    is not absent.
+    """
 
     study: Study
     data_cutoff: date
     responses: list[Response]
     times: list[TimeToEvent]
     excluded: list[Excluded]
+    recorded: frozenset[str]
 
 
 def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
@@ -50,7 +56,14 @@ def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
         own = list(group)
         times.extend(derive_patient(own, study))
         responses.extend(derive_toxicity(own, study))
-    return Outcomes(study=study, data_cutoff=data_cutoff, responses=responses, times=times, excluded=excluded)
+    return Outcomes(
+        study=study,
+        data_cutoff=data_cutoff,
+        responses=responses,
+        times=times,
+        excluded=excluded,
+        recorded=frozenset(one.kind for one in mapped.events if one.on is None or one.on.last <= data_cutoff),
+    )
 
 
 def _responses(course: Course, study: Study, cutoff: date) -> Iterator[Response]:

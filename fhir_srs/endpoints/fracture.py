@@ -67,6 +67,7 @@ def _segment(subject: Subject, course: Course, study: Study, *, first: bool) -> 
         competing=competing,
         censor=censor,
         also=course.lesion.sources,
+        seen=censor.on,
     )
 
 

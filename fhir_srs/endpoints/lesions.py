@@ -108,6 +108,7 @@ def time_to_relief(subject: Subject, one: Progress) -> TimeToEvent:
         competing=[_again(one), _death(one)],
         censor=_last(one),
         also=_origin(one),
+        seen=_last(one).on,
     )
 
 
@@ -157,6 +158,7 @@ def _controlled(subject: Subject, one: Progress, *, competing: bool = False) -> 
         competing=[_death(one)] if competing else [],
         censor=_last(one),
         also=_origin(one),
+        seen=_last(one).on,
     )
 
 
@@ -197,6 +199,7 @@ def _duration(subject: Subject, one: Progress, *, competing: bool) -> TimeToEven
         competing=[_death(one)] if competing else [],
         censor=_last(one),
         also=(*_origin(one), *one.relief.sources),
+        seen=_last(one).on,
     )
 
 

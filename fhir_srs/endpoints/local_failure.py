@@ -71,20 +71,27 @@ def _not_seen(course: Course, study: Study, scans: Sequence[Scan]) -> str | None
 def _timed(
     subject: Subject, course: Course, study: Study, judged: Judged, *, growth: bool = False
 ) -> TimeToEvent:
-    """The time of *judged*; without an event censored at the last imaging, never the last visit."""
+    """
+    The time of *judged*; without an event censored at the last imaging, never the last visit.
+
+    Growth that was not settled is censored at the scan before it, whatever came later: a death after it is
+    no death free of local failure (section 10).
+    """
     if course.t0 is None:
         raise ValueError("a lesion without t0 has no times")
     indeterminate = judged.indeterminate if growth else None
     censor = Occurrence(on=course.t0, description="treatment", sources=course.lesion.sources)
     if judged.last is not None:
         censor = Occurrence(on=judged.last.on, description="last imaging", sources=judged.last.sources)
+    unsettled = judged.indeterminate is not None and not growth
     return time_to_event(
         subject,
         course.t0,
         events=[judged.event, indeterminate, _retreated(course)],
-        competing=[death_within(course, study.death_gap, censor.on)],
+        competing=[] if unsettled else [death_within(course, study.death_gap, censor.on)],
         censor=msgspec.structs.replace(censor, flags=judged.flags),
         also=course.lesion.sources,
+        seen=censor.on,
     )
 
 

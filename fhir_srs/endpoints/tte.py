@@ -33,11 +33,14 @@ def time_to_event(
     competing: Iterable[Occurrence | None] = (),
     censor: Occurrence,
     also: Sequence[str] = (),
+    seen: date | None = None,
 ) -> TimeToEvent:
     """
     Follow-up of *subject* from *origin* to the first of *events* and *competing*, else to *censor*.
 
-    *also* are sources that the time rests on whatever ends it: those of its origin.
+    *also* are sources that the time rests on whatever ends it: those of its origin. *seen* is the last day
+    on which the event was looked for: what competes later leaves it as `free_until`, where a Kaplan-Meier
+    reading censors (section 15).
     """
     ends = [(one.on, 0, one) for one in events if one] + [(one.on, 1, one) for one in competing if one]
     in_time = [end for end in ends if end[0] >= origin]
@@ -50,6 +53,7 @@ def time_to_event(
         origin=origin,
         until=until,
         days=(until - origin).days,
+        free_until=(max(seen, origin) - origin).days if seen and status is Status.COMPETING else None,
         status=status,
         cause=last.cause if status is Status.COMPETING else None,
         description=last.description,

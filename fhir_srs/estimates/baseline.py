@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.opioids import omed_on
 from fhir_srs.estimates.groups import GROUPINGS, UNKNOWN
 from fhir_srs.estimates.responses import is_assessable, pain_rows
 from fhir_srs.model import Event, Lesion, Mapped, Patient, Response
@@ -41,13 +42,15 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
     patient: Patient | None
     response: Response
     ecog: Decimal | None
+    omed: Decimal | None
 
 
 def baseline_table(mapped: Mapped, outcomes: Outcomes) -> list[Characteristic]:
     """
     The characteristics of all eligible lesions, and apart of those with and without a best class.
 
-    Age and sex count each lesion of a patient: the rows of the study are lesions.
+    Age and sex count each lesion of a patient: the rows of the study are lesions. A patient with lesions
+    in both columns is in both.
     """
     treated = list(_treated(mapped, outcomes))
     columns = [
@@ -55,7 +58,11 @@ def baseline_table(mapped: Mapped, outcomes: Outcomes) -> list[Characteristic]:
         [one for one in treated if is_assessable(one.response)],
         [one for one in treated if not is_assessable(one.response)],
     ]
-    table = [_counted("lesions", "all", [[True] * len(column) for column in columns])]
+    people = [{one.lesion.patient for one in column} for column in columns]
+    table = [
+        _counted("lesions", "all", [[True] * len(column) for column in columns]),
+        _row("patients", "all", [(float(len(one)), float(len(people[0]))) for one in people]),
+    ]
     for name, read in NUMBERS:
         table.append(_number(name, [[read(one) for one in column] for column in columns]))
     for name, tell in CATEGORIES:
@@ -67,14 +74,23 @@ def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
     lesions = {one.lesion_id: one for one in mapped.lesions}
     patients = {one.patient: one for one in mapped.patients}
     performance: dict[str, list[Event]] = {}
+    opioids: dict[str, list[Event]] = {}
     for event in mapped.events:
         if event.kind == "performance" and event.unit == "{ecog}":
             performance.setdefault(event.patient, []).append(event)
+        if event.kind == "opioid" and (event.on is None or event.on.last <= outcomes.data_cutoff):
+            opioids.setdefault(event.patient, []).append(event)
     for row in pain_rows(outcomes):
         if row.window == "best" and row.variant is None and row.lesion_id:
             lesion = lesions[row.lesion_id]
             ecog = _latest(performance.get(row.patient, []), lesion)
-            yield Treated(lesion=lesion, patient=patients.get(row.patient), response=row, ecog=ecog)
+            yield Treated(
+                lesion=lesion,
+                patient=patients.get(row.patient),
+                response=row,
+                ecog=ecog,
+                omed=_omed(opioids.get(row.patient, []), lesion),
+            )
 
 
 def _latest(events: Sequence[Event], lesion: Lesion) -> Decimal | None:
@@ -86,6 +102,12 @@ def _latest(events: Sequence[Event], lesion: Lesion) -> Decimal | None:
     near = [(day, value) for day, value in known if start - BASELINE_DAYS <= day <= start]
     value = max(near, key=lambda one: (one[0], str(one[1])), default=(date.min, None))[1]
     return value if isinstance(value, Decimal) else None
+
+
+def _omed(opioids: Sequence[Event], lesion: Lesion) -> Decimal | None:
+    """The OMED on the day of the first fraction: known of a lesion whether its pain was scored or not."""
+    start = lesion.start.day if lesion.start else None
+    return None if start is None else omed_on(start, opioids).value
 
 
 def _age(one: Treated) -> float | None:
@@ -101,8 +123,23 @@ def _plain(value: Decimal | int | None) -> float | None:
 
 
 def _opioid(one: Treated) -> str:
-    omed = one.response.omed_baseline
-    return UNKNOWN if omed is None else "yes" if omed else "no"
+    return UNKNOWN if one.omed is None else "yes" if one.omed else "no"
+
+
+def _severity(one: Treated) -> str:
+    """Cut-points of Chow 2008 (PMID 18572084): 1-4, 5-6, 7-10."""
+    pain = one.response.baseline
+    if pain is None:
+        return NOT_RECORDED
+    return next(name for limit, name in SEVERITIES if pain <= limit)
+
+
+SEVERITIES = (
+    (Decimal(0), "0, none"),
+    (Decimal(4), "1-4, mild"),
+    (Decimal(6), "5-6, moderate"),
+    (Decimal(10), "7-10, severe"),
+)
 
 
 NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
@@ -110,7 +147,7 @@ NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
     ("dose, Gy", lambda one: _plain(one.lesion.dose_gy)),
     ("fractions", lambda one: _plain(one.lesion.fractions)),
     ("pain at baseline", lambda one: _plain(one.response.baseline)),
-    ("OMED at baseline, mg/d", lambda one: _plain(one.response.omed_baseline)),
+    ("OMED at treatment, mg/d", lambda one: _plain(one.omed)),
 )
 CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
     ("sex", lambda one: (one.patient and one.patient.sex) or NOT_RECORDED),
@@ -119,7 +156,8 @@ CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
     ("region", lambda one: GROUPINGS["region"](one.lesion)),
     ("levels", lambda one: GROUPINGS["levels"](one.lesion)),
     ("dose per fraction", lambda one: GROUPINGS["dose-group"](one.lesion)),
-    ("opioid at baseline", _opioid),
+    ("pain at baseline, by severity", _severity),
+    ("opioid at treatment", _opioid),
     ("cord compression", lambda one: GROUPINGS["cord-compression"](one.lesion)),
     ("prior radiation of a level", lambda one: GROUPINGS["prior-radiation"](one.lesion)),
 )

@@ -16,6 +16,7 @@ from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion
 
 HALF_YEAR, YEAR = 183, 365
 KM = "KM, censored at last assessment"
+NOTHING_RECORDED = "nothing-recorded"
 CIF = "cumulative incidence, death competing"
 
 Rows = Sequence[TimeToEvent]
@@ -51,9 +52,20 @@ def clusters_of(rows: Rows) -> list[str]:
     return [row.patient for row in rows]
 
 
+def watched_days(rows: Rows) -> list[int]:
+    """
+    The times of *rows* as Kaplan-Meier takes them: who had a competing event is censored when last seen.
+
+    A measured event is seen only where it is looked for; between the last look and the death nobody looked
+    (spec/endpoints.md section 15).
+    """
+    seen = (row.free_until if row.status is Status.COMPETING else None for row in rows)
+    return [days if last is None else last for days, last in zip(days_of(rows), seen, strict=True)]
+
+
 def survival_figures(rows: Rows, days: Sequence[int], *, quantile: bool, **names: Any) -> Figures:
-    """Survival at *days*, and its median where asked; competing events are censored here."""
-    curve = kaplan_meier(days_of(rows), events_of(rows), clusters_of(rows))
+    """Survival at *days*, and its median where asked; competing events are censored when last looked for."""
+    curve = kaplan_meier(watched_days(rows), events_of(rows), clusters_of(rows))
     for day in days:
         yield named(curve.at(day), time_days=day, **names)
     if quantile:
@@ -69,6 +81,15 @@ def incidence_figures(rows: Rows, days: Sequence[int], *, quantile: bool = False
     if quantile:
         median_day = curve.quantile(0.5, 1)
         yield named(median_day, competing=competing, **names | {"name": f"median, {names['name']}"})
+
+
+def beside_figures(rows: Rows, days: Sequence[int], **names: Any) -> Figures:
+    """
+    1 - Kaplan-Meier at *days*, beside a cumulative incidence of the same rows and named as what it is.
+
+    It overstates how many have the event where death competes (Parpia 2011); papers print it.
+    """
+    yield from map(complement, survival_figures(rows, days, quantile=False, **names))
 
 
 def observed_figures(days: Sequence[int], clusters: Sequence[str], *, name: str, **names: Any) -> Figures:
@@ -113,6 +134,23 @@ def share(success: Sequence[bool], cluster: Sequence[str], **names: Any) -> Esti
     """The proportion of *success*, its interval clustered, with numerator and denominator."""
     found = proportion(success, cluster)
     return named(found, numerator=sum(success), denominator=len(success), **names)
+
+
+def if_recorded(kind: str, outcomes: Outcomes, found: Estimate) -> Estimate:
+    """*found*, or that it cannot be had where the cohort has no record of *kind*, of anybody."""
+    if kind in outcomes.recorded:
+        return found
+    return msgspec.structs.replace(
+        found,
+        value=None,
+        numerator=None,
+        low=None,
+        high=None,
+        low_status=None,
+        high_status=None,
+        status="not-estimable",
+        reason=NOTHING_RECORDED,
+    )
 
 
 def named(found: Estimate, **names: Any) -> Estimate:

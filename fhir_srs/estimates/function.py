@@ -7,7 +7,7 @@ from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest
 from fhir_srs.endpoints.toxicity import ACUTE, LATE
-from fhir_srs.estimates.figures import Figures, counts, rows_of, share
+from fhir_srs.estimates.figures import Figures, counts, if_recorded, rows_of, share
 from fhir_srs.model import Response
 
 Test = Callable[[Response], bool]
@@ -82,7 +82,8 @@ def toxicity_figures(outcomes: Outcomes) -> Figures:
     Patients with a toxicity of at least each grade, acute and late; then the patients by term.
 
     The denominator is all patients: one without a record counts as free of it, since adverse events are
-    recorded, their absence is not.
+    recorded, their absence is not. Where no patient has one, that says that nobody records them: the shares
+    are then not estimable, `nothing-recorded`.
     """
     everyone = sorted({row.patient for row in rows_of(outcomes, "follow-up")})
     rows = [row for row in outcomes.responses if row.endpoint == "toxicity"]
@@ -92,6 +93,7 @@ def toxicity_figures(outcomes: Outcomes) -> Figures:
         for grade in WORST:
             hurt = {row.patient for row in found if row.value is not None and row.value >= grade}
             success = [patient in hurt for patient in everyone]
-            yield share(success, everyone, name=f"grade {grade} or worse", population="all", **names)
+            hurt_share = share(success, everyone, name=f"grade {grade} or worse", population="all", **names)
+            yield if_recorded("toxicity", outcomes, hurt_share)
         terms = [f"{row.term or 'unknown'}, {row.category.lower()}" for row in found]
         yield from counts("worst of term", terms, everyone, **names)

@@ -4,16 +4,19 @@ A figure of few lesions is flagged `small-group`; it is printed, since leaving i
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from types import MappingProxyType
 
 import msgspec
 
+from fhir_srs.dates import PartialDate
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.history import time_zero
 from fhir_srs.estimates.figures import clusters_of, days_of, events_of, rows_of, statuses
 from fhir_srs.estimates.table import estimate
 from fhir_srs.model import Estimate, Lesion, Response, TestResult, TimeToEvent
-from fhir_srs.survival import gray_test, log_rank
+from fhir_srs.survival import fine_gray_test, gray_test, log_rank
 
 SMALL = 10  # rows; below it a figure is flagged [E]
 SMALL_GROUP = "small-group"
@@ -70,19 +73,52 @@ def _marked(one: Estimate) -> Estimate:
     return msgspec.structs.replace(one, reason=SMALL_GROUP) if small else one
 
 
-def group_of(lesions: Sequence[Lesion], by: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The group of each lesion; of each patient that of the lesion treated first."""
-    ordered = sorted(lesions, key=lambda one: (one.start is None, str(one.start and one.start.first)))
-    own = {one.lesion_id: GROUPINGS[by](one) for one in ordered}
-    return own, {one.patient: own[one.lesion_id] for one in reversed(ordered)}
+Test = Callable[[Sequence[TimeToEvent], Sequence[str]], TestResult]
+
+
+def _log_rank(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
+    return log_rank(days_of(rows), events_of(rows), groups, cluster=clusters_of(rows))
+
+
+def _of_patients(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
+    return log_rank(days_of(rows), events_of(rows), groups)
+
+
+def _gray(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
+    return gray_test(days_of(rows), statuses(rows), groups)
+
+
+def _fine_gray(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
+    return fine_gray_test(days_of(rows), statuses(rows), groups, cluster=clusters_of(rows))
+
+
+Label = Callable[[Response | TimeToEvent], str]
+
+
+def group_of(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> tuple[dict[str, str], Label]:
+    """
+    The group of each lesion, and of each row; a patient's is that of the lesion its survival counts from.
+
+    That is the eligible lesion with the earliest t0: what the study does not take groups nobody.
+    """
+    own = {one.lesion_id: GROUPINGS[by](one) for one in lesions}
+    eligible = {row.lesion_id for row in outcomes.responses if row.lesion_id}
+    zeros = {one.lesion_id: time_zero(one, outcomes.study) for one in lesions if one.lesion_id in eligible}
+    ranked = sorted(
+        (one for one in lesions if one.lesion_id in eligible),
+        key=lambda one: (_first_day(zeros[one.lesion_id]), one.lesion_id),
+    )
+    patients = {one.patient: own[one.lesion_id] for one in reversed(ranked)}
+    return own, lambda row: own[row.lesion_id] if row.lesion_id else patients[row.patient]
+
+
+def _first_day(zero: PartialDate | None) -> tuple[bool, date]:
+    """A t0 known to the day before any other: survival counts from such a one."""
+    return (zero is None or zero.day is None, zero.first if zero else date.max)
 
 
 def _parts(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> Iterator[tuple[str, Outcomes]]:
-    own, patients = group_of(lesions, by)
-
-    def group(row: Response | TimeToEvent) -> str:
-        return own[row.lesion_id] if row.lesion_id else patients[row.patient]
-
+    own, group = group_of(outcomes, lesions, by)
     for name in sorted({group(row) for row in outcomes.times}):
         yield (
             name,
@@ -95,31 +131,30 @@ def _parts(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> Iterator[t
         )
 
 
-# Endpoint, variant, test. Lesions of one patient: the log-rank test is clustered; Gray's cannot be.
-COMPARED: tuple[tuple[str, str | None, str], ...] = (
-    ("time-to-relief", None, "gray"),
-    ("time-to-relapse", None, "log-rank"),
-    ("local-failure", None, "gray"),
-    ("overall-survival", None, "log-rank"),
+# Endpoint, variant, tests. Where a patient may have several lesions each test is clustered; Gray's, which
+# cannot be, stands beside the one that is (spec/statistics.md section 8). Survival has one row a patient.
+COMPARED: tuple[tuple[str, str | None, tuple[Test, ...]], ...] = (
+    ("time-to-relief", None, (_fine_gray, _gray)),
+    ("time-to-relapse", None, (_log_rank,)),
+    ("local-failure", None, (_fine_gray, _gray)),
+    ("overall-survival", None, (_of_patients,)),
 )
 
 
 def compare(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> list[TestResult]:
     """Whether the groups of *by* differ, endpoint by endpoint; rows of unknown group are left out."""
-    own, patients = group_of(lesions, by)
-    found = []
-    for endpoint, variant, test in COMPARED:
-        rows = [
-            (row, own[row.lesion_id] if row.lesion_id else patients[row.patient])
-            for row in rows_of(outcomes, endpoint, variant)
-        ]
-        known = [(row, group) for row, group in rows if group != UNKNOWN]
-        result = _tested([row for row, _ in known], [group for _, group in known], test)
-        found.append(msgspec.structs.replace(result, name=f"{endpoint} by {by}"))
-    return found
+    _, group = group_of(outcomes, lesions, by)
+    return [
+        msgspec.structs.replace(found, name=f"{endpoint} by {by}")
+        for endpoint, variant, tests in COMPARED
+        for found in _tested(rows_of(outcomes, endpoint, variant), group, tests)
+    ]
 
 
-def _tested(rows: Sequence[TimeToEvent], groups: Sequence[str], test: str) -> TestResult:
-    if test == "gray":
-        return gray_test(days_of(rows), statuses(rows), groups)
-    return log_rank(days_of(rows), events_of(rows), groups, cluster=clusters_of(rows))
+def _tested(rows: Sequence[TimeToEvent], group: Label, tests: Sequence[Test]) -> Iterator[TestResult]:
+    known = [row for row in rows if group(row) != UNKNOWN]
+    unknown = len(rows) - len(known)
+    for test in tests:
+        found = test(known, [group(row) for row in known])
+        said = f"; {unknown} rows of unknown group left out" if unknown else ""
+        yield msgspec.structs.replace(found, method=f"{found.method}{said}")

@@ -4,50 +4,80 @@ One must live to respond, so a comparison from the treatment favours responders 
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import msgspec
 import numpy as np
 
 from fhir_srs.endpoints import Outcomes
-from fhir_srs.estimates.figures import HALF_YEAR, YEAR, clusters_of, days_of, events_of, rows_of
-from fhir_srs.model import Estimate, Status, TestResult
+from fhir_srs.estimates.figures import HALF_YEAR, YEAR, days_of, events_of, rows_of
+from fhir_srs.model import Estimate, Status, TestResult, TimeToEvent
 from fhir_srs.survival import kaplan_meier, landmark, log_rank
 
 RESPONDED, NOT = "responders", "non-responders"
 
 
 class Landmarked(msgspec.Struct, frozen=True, kw_only=True):
-    """Survival after one landmark by response until then, and whether the two groups differ."""
+    """Survival after one landmark by response until then, and whether the two groups differ.
+
+    *left_out* had died or were lost by the landmark; *not_evaluable* lived, but no lesion of theirs could
+    show relief or its absence until then: they are neither responders nor the opposite.
+    """
 
     day: int
     figures: tuple[Estimate, ...]
     test: TestResult
     left_out: int
+    not_evaluable: int
 
 
 def landmark_analysis(outcomes: Outcomes) -> list[Landmarked]:
-    """Overall survival of patients from each landmark of the study; who died or was lost by then is out."""
+    """
+    Overall survival of patients from each landmark of the study; who died or was lost by then is out.
+
+    The landmark counts from the patient's origin, the t0 of the first eligible lesion; a patient is a
+    responder if any lesion was relieved by that date, whenever it was treated.
+    """
     return [_landmarked(outcomes, day) for day in outcomes.study.landmark_days]
 
 
 def _landmarked(outcomes: Outcomes, day: int) -> Landmarked:
-    relieved = {
-        row.patient
-        for row in rows_of(outcomes, "time-to-relief")
-        if row.status is Status.EVENT and row.days is not None and row.days <= day
-    }
+    judged = _judged(outcomes)
     rows = rows_of(outcomes, "overall-survival")
     found = landmark(days_of(rows), day)
-    kept = [row for row, keep in zip(rows, found.kept, strict=True) if keep]
-    groups = [RESPONDED if row.patient in relieved else NOT for row in kept]
-    event, patients = events_of(kept), clusters_of(kept)
-    test = log_rank(found.days, event, groups, cluster=patients)
+    alive = [row for row, keep in zip(rows, found.kept, strict=True) if keep]
+    said = [_responded(row, judged.get(row.patient, []), day) for row in alive]
+    groups = [RESPONDED if one else NOT for one in said if one is not None]
+    kept = [row for row, one in zip(alive, said, strict=True) if one is not None]
+    days = np.array([one for one, how in zip(found.days, said, strict=True) if how is not None], dtype=int)
+    event = events_of(kept)
+    test = log_rank(days, event, groups)
     return Landmarked(
         day=day,
-        figures=tuple(_curves(outcomes, day, found.days, event, groups)),
+        figures=tuple(_curves(outcomes, day, days, event, groups)),
         test=msgspec.structs.replace(test, name=f"overall survival from day {day} by response until then"),
         left_out=found.left_out,
+        not_evaluable=len(alive) - len(kept),
     )
+
+
+def _judged(outcomes: Outcomes) -> dict[str, list[TimeToEvent]]:
+    """The times to relief of each patient's lesions that can show relief."""
+    judged: dict[str, list[TimeToEvent]] = {}
+    for row in rows_of(outcomes, "time-to-relief"):
+        judged.setdefault(row.patient, []).append(row)
+    return judged
+
+
+def _responded(survived: TimeToEvent, reliefs: list[TimeToEvent], day: int) -> bool | None:
+    """Whether relief came by the landmark, by the calendar; None if no lesion treated by then can tell."""
+    if survived.origin is None:
+        return None
+    mark = survived.origin + timedelta(days=day)
+    known = [row for row in reliefs if row.origin and row.origin < mark]
+    if not known:
+        return None
+    return any(row.status is Status.EVENT and row.until and row.until <= mark for row in known)
 
 
 def _curves(

@@ -12,6 +12,7 @@ from fhir_srs.estimates.figures import (
     KM,
     YEAR,
     Figures,
+    beside_figures,
     clusters_of,
     complement,
     days_of,
@@ -50,6 +51,14 @@ def relief_figures(outcomes: Outcomes) -> Figures:
         quantile=True,
         name="relief (cumulative incidence, death and retreatment competing)",
         variant="competing",
+        population="with-follow-up",
+        **names,
+    )
+    yield from beside_figures(
+        rows,
+        RELIEF_DAYS,
+        name=f"relief (1 - {KM})",
+        variant="kaplan-meier",
         population="with-follow-up",
         **names,
     )

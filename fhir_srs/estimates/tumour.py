@@ -9,7 +9,9 @@ from fhir_srs.estimates.figures import (
     HALF_YEAR,
     YEAR,
     Figures,
+    beside_figures,
     counts,
+    if_recorded,
     incidence_figures,
     left_out,
     rows_of,
@@ -40,13 +42,18 @@ def local_figures(outcomes: Outcomes) -> Figures:
     for variant, name in READINGS.items():
         found = rows_of(outcomes, "local-failure", variant)
         yield from incidence_figures(found, DAYS, name=f"{name} ({CIF})", variant=variant, **names)
+        yield from beside_figures(found, DAYS, name=f"{name} (1 - {IMAGED})", variant=variant, **names)
     flags = [flag for row in rows for flag in row.flags if flag in OPEN]
     yield from counts("growth on imaging", flags, [row.patient for row in rows], **names)
     yield from left_out(outcomes, "local-failure")
 
 
 def fracture_figures(outcomes: Outcomes) -> Figures:
-    """Fracture of treated segments; death, stabilisation and retreatment compete (section 12)."""
+    """
+    Fracture of treated segments; death, stabilisation and retreatment compete (section 12).
+
+    A site that records no fracture of anybody has none to count: `nothing-recorded`, not 0 %.
+    """
     names: dict[str, Any] = {
         "endpoint": "vertebral-fracture",
         "grain": "segment",
@@ -54,8 +61,12 @@ def fracture_figures(outcomes: Outcomes) -> Figures:
     }
     rows = rows_of(outcomes, "vertebral-fracture")
     text = "vertebral fracture (cumulative incidence, death, stabilisation and retreatment competing)"
-    yield from incidence_figures(rows, DAYS, name=text, **names)
-    yield from survival_figures(rows, DAYS, quantile=False, name=f"free of fracture ({IMAGED})", **names)
+    free = f"free of fracture ({IMAGED})"
+    figures = [
+        *incidence_figures(rows, DAYS, name=text, **names),
+        *survival_figures(rows, DAYS, quantile=False, name=free, **names),
+    ]
+    yield from (if_recorded("fracture", outcomes, one) for one in figures)
     yield from left_out(outcomes, "vertebral-fracture", grain="segment")
 
 
@@ -64,4 +75,5 @@ def retreatment_figures(outcomes: Outcomes) -> Figures:
     names: dict[str, Any] = {"endpoint": "retreatment", "grain": "lesion", "population": "all"}
     rows = rows_of(outcomes, "retreatment")
     yield from incidence_figures(rows, DAYS, name=f"retreatment ({CIF})", **names)
+    yield from beside_figures(rows, DAYS, name="retreatment (1 - KM, deaths censored)", **names)
     yield from left_out(outcomes, "retreatment")

@@ -25,6 +25,8 @@ SPINO = {
         "pseudoprogression"),
     "early growth, nobody looked again: censored at the scan before": (
         f"A | 60 | {STABLE}\nA | 183 | {WORSE}", "censored 60", "indeterminate"),
+    "early growth, nobody looked again, then death: censored all the same": (
+        f"A | 60 | {STABLE}\nA | 100 | {WORSE}\n- | 150 | death |", "censored 60", "indeterminate"),
     "late growth, nobody looked again": (f"A | 60 | {STABLE}\nA | 184 | {WORSE}", "event 184", "unconfirmed"),
     "pathology": (f"A | 90 | {WORSE} pathology", "event 90", "pathology"),
     "pathology later": (f"A | 90 | {WORSE}\nA | 100 | {WORSE} pathology", "event 90", ""),

@@ -17,6 +17,7 @@ from fhir_srs.estimates.sensitivity import sensitivity
 from fhir_srs.model import to_json
 from fhir_srs.report.analysis import analyses_json, analyses_text
 from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
+from tests.spec.timelines import draw
 
 CUTOFF = date(2026, 6, 30)
 RANDOM = map_resources(random_cohort(60, 7).resources, profile=load_profile("mcode"))
@@ -62,7 +63,9 @@ def test_the_baseline_table_of_the_ryu_cohort_has_61_lesions_of_which_37_evaluab
     table = analyse(RYU, load_study("ryu2008"), CUTOFF, Asked(baseline=True)).baseline
     (lesions,) = [one for one in table if one.name == "lesions"]
     assert (lesions.all, lesions.evaluable, lesions.not_evaluable) == ((61, 61), (37, 37), (24, 24))
-    for name in {one.name for one in table if one.category is not None}:
+    (patients,) = [one for one in table if one.name == "patients"]
+    assert (patients.all, patients.evaluable) == ((49, 49), (33, 49))
+    for name in {one.name for one in table if one.category is not None} - {"patients"}:
         rows = [one for one in table if one.name == name]
         assert sum(one.all[0] for one in rows if one.all) == 61
         for one in rows:
@@ -73,6 +76,17 @@ def test_the_baseline_table_of_the_ryu_cohort_has_61_lesions_of_which_37_evaluab
     (dose,) = [one for one in table if one.name == "dose, Gy"]
     assert dose.all is not None
     assert (dose.all[1] >= 10, dose.all[2] <= 16) == (True, True)
+
+
+def test_opioids_at_treatment_are_known_of_lesions_whose_pain_was_not_scored() -> None:
+    mapped = draw(
+        "1/A | 14 | pain | 3\n1/- | -20..90 | opioid | 60\n"
+        "2/A | -3 | pain | 7\n2/A | 14 | pain | 2\n2/- | -20..90 | opioid | 0 not-opioid\n"
+        "3/A | 14 | pain | 3"
+    )
+    table = analyse(mapped, load_study("icpre2012"), CUTOFF, Asked(baseline=True)).baseline
+    found = {one.category: (one.evaluable, one.not_evaluable) for one in table if "opioid at" in one.name}
+    assert found == {"yes": ((0, 1), (1, 2)), "no": ((1, 1), (0, 2)), "unknown": ((0, 1), (1, 2))}
 
 
 def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_ways() -> None:
@@ -113,7 +127,92 @@ def test_a_landmark_leaves_out_who_had_died_or_was_lost() -> None:
     for mark in analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(landmarks=True)).landmarks:
         late = [days for days in survived if days is not None and days > mark.day]
         assert mark.left_out == len(survived) - len(late)
-        assert sum({one.group: one.n for one in mark.figures}.values()) == len(late) == mark.test.n
+        compared = sum({one.group: one.n for one in mark.figures}.values())
+        assert compared == mark.test.n == len(late) - mark.not_evaluable
+
+
+def landmark_30(drawing: str) -> dict[str | None, int]:
+    study = load_study("ryu2008")
+    (mark, _) = analyse(draw(drawing), study, CUTOFF, Asked(landmarks=True)).landmarks
+    counted = {one.group: one.n for one in mark.figures}
+    return {**counted, "out": mark.left_out, "not evaluable": mark.not_evaluable}
+
+
+def test_relief_of_a_lesion_treated_after_the_landmark_makes_no_responder_by_then() -> None:
+    """One must have lived to day 100 to be treated then: a responder by day 30 would be immortal until it."""
+    later = (
+        "A | -3 | pain | 7\nA | 20 | pain | 7\nB | 100 | srs | L2\nB | 98 | pain | 7\nB | 105 | pain | 0\n"
+        "- | 400 | contact |"
+    )
+    found = landmark_30("A | 0 | srs | T8\n" + later)
+    assert found == {"responders by day 30": 0, "non-responders by day 30": 1, "out": 0, "not evaluable": 0}
+
+
+def test_relief_on_the_day_of_the_landmark_counts_and_later_does_not() -> None:
+    for day, number in ((30, 1), (31, 0)):
+        found = landmark_30(f"A | -3 | pain | 7\nA | {day} | pain | 0\n- | 400 | contact |")
+        assert found["responders by day 30"] == number
+        assert found["non-responders by day 30"] == 1 - number
+
+
+def test_a_patient_without_baseline_pain_is_no_non_responder() -> None:
+    found = landmark_30("A | -3 | pain | 0\nA | 20 | pain | 0\n- | 400 | contact |")
+    assert found["not evaluable"] == 1
+    assert found["non-responders by day 30"] == 0
+
+
+def test_a_patient_is_in_the_group_of_the_first_lesion_that_the_study_takes() -> None:
+    """The first treatment here is of two fractions, which ryu2008 does not take."""
+    drawing = (
+        "1/A | 0..2 | sbrt | T8 2\n1/B | 100 | srs | L2\n1/B | 98 | pain | 7\n1/B | 110 | pain | 0\n"
+        "1/- | 300 | contact |"
+    )
+    outcomes = derive(draw(drawing), study=load_study("ryu2008"), data_cutoff=CUTOFF)
+    found = estimate_by(outcomes, draw(drawing).lesions, "fractions")
+    survived = [one for one in found if one.endpoint == "overall-survival" and one.variant is None]
+    assert {one.group: one.n for one in survived} == {"fractions: 1": 1}
+
+
+def test_groups_of_repeated_patients_are_compared_by_tests_that_know_clusters() -> None:
+    found = analyse(RANDOM, load_study("icpre2012"), CUTOFF, ALL).comparisons
+    methods = {(one.name.split()[0], one.method.split(";")[0]): one.method for one in found}
+    assert "patients as clusters" in methods["time-to-relief", "Fine-Gray"]
+    assert "ignores clustering" in methods["time-to-relief", "Gray rho 0"]
+    assert "patients as clusters" in methods["time-to-relapse", "log-rank"]
+    assert "patients as clusters" not in methods["overall-survival", "log-rank"]
+
+
+def test_where_nobody_records_toxicity_or_fractures_there_is_no_share_of_them() -> None:
+    """0 of 49 would say that radiosurgery hurts nobody."""
+    quiet = "A | 90 | imaging |\n- | 300 | contact |\n2/A | 90 | imaging |\n"
+    for endpoint, record in (
+        ("toxicity", "2/- | 30 | toxicity | 2 CTCAEv5 C56"),
+        ("vertebral-fracture", "2/A | 60 | fracture |"),
+    ):
+        silent, told = (
+            estimate(derive(draw(one), study=load_study("ryu2008"), data_cutoff=CUTOFF))
+            for one in (quiet, quiet + record)
+        )
+        shares = [one for one in silent if one.endpoint == endpoint]
+        assert {(one.status, one.reason) for one in shares} == {("not-estimable", "nothing-recorded")}
+        assert "nothing-recorded" not in {one.reason for one in told if one.endpoint == endpoint}
+
+
+def test_kaplan_meier_of_a_measured_event_censors_the_dead_at_the_last_look() -> None:
+    """By hand. Scans: 1 fails on day 90; 2 was seen on day 60 and died on day 100; 3 seen on day 200.
+
+    At risk on day 90: 1 and 3, not 2, who was last looked at on day 60. S = 1/2, not 2/3.
+    """
+    drawing = (
+        "1/A | 90 | disease-status | worsened\n1/A | 150 | disease-status | worsened\n"
+        "2/A | 60 | disease-status | stable\n2/- | 100 | death |\n"
+        "3/A | 60 | disease-status | stable\n3/A | 200 | disease-status | stable"
+    )
+    table = estimate(derive(draw(drawing), study=load_study("spino2015"), data_cutoff=CUTOFF))
+    (control,) = [one for one in table if one.name.startswith("local control") and one.time_days == 183]
+    assert (control.value, control.at_risk) == (0.5, 1)
+    (failed, *_) = [one for one in table if one.name.startswith("local failure (cumulative")]
+    assert failed.value == pytest.approx(1 / 3)  # in the incidence 2 is at risk until the death
 
 
 def test_one_study_is_printed_with_all_its_columns_and_its_parameters() -> None:
