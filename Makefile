@@ -25,7 +25,7 @@ demo: $(STAMP) ## the main job on the embedded server: sync twice, print the tab
 	@$(BIN)/fhir-srs demo
 
 test: $(STAMP) ## the whole suite, without HAPI
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n auto --dist worksteal
 
 test-hapi: $(STAMP) ## the contracts and a whole sync on a real HAPI server (Java 17, Maven)
 	$(BIN)/pytest -q -m hapi --timeout=600

@@ -188,7 +188,8 @@ def test_a_signal_ends_the_workers_and_removes_the_spill(sources, spill_here, nu
     # Where the tests run in the background SIGINT is ignored, which a process hands on to its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        wait_until(lambda: any(spill_here()[0].iterdir()) if spill_here() else False)
+        # tempfile itself first tries the folder with a file of its own.
+        wait_until(lambda: any(any(one.iterdir()) for one in spill_here() if one.is_dir()))
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         workers = children.read_text().split() if children.exists() else []
         process.send_signal(number)
