@@ -9,16 +9,21 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from fhir_srs.errors import LocalIOError
 
 _SUFFIXES = (".ndjson", ".ndjson.gz", ".json")
 _BUFFER = 1 << 18
+# No resource that we read is near it; a file without line ends must not fill the memory (reliability.md F21).
+LONGEST_LINE = 1 << 23
 # How much larger FHIR is than its archive; only used to choose a size, never for a result.
 _GZIP_RATIO = 10
 Notice = Callable[[str], None]
+_Lines: TypeAlias = BinaryIO | BufferedIOBase
 
 
 class Place:
@@ -134,29 +139,52 @@ def _ranges(file: Path, size: int) -> Iterator[Piece]:
     return (Piece(file, start, min(start + size, end)) for start in range(0, end, size))
 
 
-def _range(lines: BinaryIO, piece: Piece, place: Place) -> Iterator[bytes]:
+def _range(lines: _Lines, piece: Piece, place: Place) -> Iterator[bytes]:
     """The lines that begin in *piece*, the last of them to its end, without blank ones."""
     offset = piece.start
     if offset:
         # The line that reaches into this range belongs to the one before, and may reach beyond this one.
         lines.seek(offset - 1)
         offset += len(lines.readline(-1 if piece.stop is None else piece.stop - offset + 1)) - 1
-    for line in lines if piece.stop is None or offset < piece.stop else ():
+    for line, size in _bounded(lines, place) if piece.stop is None or offset < piece.stop else ():
         if not line.isspace():
             place.offset = offset
             yield line
-        offset += len(line)
+        offset += size
         if piece.stop is not None and offset >= piece.stop:
             return
+
+
+def _bounded(lines: _Lines, place: Place) -> Iterator[tuple[bytes, int]]:
+    """Each line with its size; an empty item for one that is too long, which *place* says."""
+    for line in iter(partial(lines.readline, LONGEST_LINE), b""):
+        size = len(line)
+        if size < LONGEST_LINE or line.endswith(b"\n"):
+            yield line, size
+            continue
+        size += _rest_of_line(lines)
+        place.problem = f"longer than {LONGEST_LINE >> 20} MiB"
+        yield b"", size
+        place.problem = ""
+
+
+def _rest_of_line(lines: _Lines) -> int:
+    """Reads on to the end of the line, a piece at a time; how many bytes that was."""
+    size = 0
+    for piece in iter(partial(lines.readline, _BUFFER), b""):
+        size += len(piece)
+        if piece.endswith(b"\n"):
+            break
+    return size
 
 
 def _packed(lines: gzip.GzipFile, place: Place) -> Iterator[bytes]:
     """The lines of an archive without blank ones; one that ends early ends with an empty item."""
     offset = 0
     try:
-        for line in lines:
+        for line, size in _bounded(lines, place):
             place.offset = offset
-            offset += len(line)
+            offset += size
             if not line.isspace():
                 yield line
     except (EOFError, zlib.error, gzip.BadGzipFile):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from fhir_srs import r4
 from fhir_srs.engine.run import MappedFiles
 from fhir_srs.errors import MissingExtra
-from fhir_srs.files import Notice, pieces
+from fhir_srs.files import LONGEST_LINE, Notice, pieces
 from fhir_srs.mapping.assembly import distinct, issue_order, lesions_of, person_order
 from fhir_srs.mapping.facts import Use
 from fhir_srs.mapping.lines import Entry, SecondLook, Seen, look
@@ -197,8 +197,10 @@ def _bodies(session: SparkSession, sources: Iterable[Path], notice: Notice) -> R
 
 
 def _line(row: Any) -> list[bytes]:
-    line = bytes(row[0]).strip()
-    return [line] if line else []
+    line = bytes(row[0])
+    if len(line) >= LONGEST_LINE:
+        return [b""]
+    return [line.strip()] if line.strip() else []
 
 
 def _document(row: Any) -> bytes:

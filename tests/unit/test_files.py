@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from fhir_srs import load_profile, map_resources
+from fhir_srs import files, load_profile, map_resources
 from fhir_srs.errors import LocalIOError
 from fhir_srs.files import Piece, Place, pieces, read_piece, read_sources, unpacked_size
 from tests.unit.mapping_given import patient, surgical
@@ -55,6 +55,20 @@ def test_an_element_that_is_not_what_fhir_says_is_said_with_its_path(tmp_path):
     found, said = mapped_with_places(file)
     assert said == [f"{file}: offset {len(json.dumps(first)) + 2}: bodySite cannot be read"]
     assert [one.path for one in found.issues if one.reason == "resource-unreadable"] == ["bodySite"]
+
+
+@pytest.mark.parametrize("name", ["a.ndjson", "a.ndjson.gz"])
+def test_a_line_that_is_too_long_is_refused_and_those_around_it_are_read(tmp_path, monkeypatch, name):
+    """No line end must not fill the memory; a line of just that length is read."""
+    first, last = json.dumps(patient()).encode() + b"\n", json.dumps(surgical()).encode() + b"\n"
+    monkeypatch.setattr(files, "LONGEST_LINE", len(last))
+    endless = b'"S3CRET' * files._BUFFER + b"\n"
+    content = b"".join([first, endless, last, endless.strip()])
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    found, said = mapped_with_places(tmp_path / name)
+    places = [len(first), len(first) + len(endless) + len(last)]
+    assert said == [f"{tmp_path / name}: offset {place}: longer than 0 MiB" for place in places]
+    assert (len(found.lesions), found.counts.read, found.counts.refused) == (1, 4, 2)
 
 
 def test_an_archive_that_ends_early_gives_what_it_had(tmp_path):
