@@ -33,11 +33,14 @@ class Way(NamedTuple):
     jobs: tuple[str, ...] = ()
 
 
+FLOOR = "orjson.loads of the same lines"
 WAYS = (
     Way("files to lesions, one process, in memory", "cpu"),
     Way("files to lesions, one process, flat memory", "cpu", ("1",)),
     Way("files to lesions, two processes, flat memory", "wall", ("2",)),
 )
+# A hospital's export: one Observation in twenty is ours (spec/performance.md section 2.4).
+EXPORT = Way("files to lesions, one process, in memory, 5 % of the Observations ours", "cpu")
 
 
 def rounds(folder: Path, number: int, way: Way) -> list[Round]:

@@ -47,7 +47,8 @@ def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
     if "map" in chosen.only:
         for way in bench_map.WAYS:
             take = partial(bench_map.rounds, data, chosen.rounds, way)
-            yield measured(way.subject, "orjson.loads of the same lines", way.clock, take)
+            yield measured(way.subject, bench_map.FLOOR, way.clock, take)
+        yield export_row(chosen)
     if "import" in chosen.only:
         yield measured(
             "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
@@ -56,6 +57,15 @@ def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
         yield from survival_rows(chosen.rounds)
     if "pull" in chosen.only:
         yield from pull_rows(chosen)
+
+
+def export_row(chosen: argparse.Namespace) -> Row:
+    """Mapping beside the floor, on about as many bytes of which few matter."""
+    way = bench_map.EXPORT
+    with tempfile.TemporaryDirectory() as folder:
+        gen.generate(max(1, chosen.patients // 6), SEED, Path(folder), relevant=0.05)
+        take = partial(bench_map.rounds, Path(folder), chosen.rounds, way)
+        return measured(way.subject, "orjson.loads of those lines", way.clock, take)
 
 
 def survival_rows(number: int) -> Iterator[Row]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.bench_map import FLOOR
 from benchmarks.measure import ROOT, Clock, Round, Spread, flags, spread
 
 LIBRARIES = ("msgspec", "orjson", "httpx", "pydantic", "numpy", "lifelines")
@@ -70,7 +71,7 @@ def facts(data: str, megabytes: float, rounds: int, found: list[Row]) -> dict[st
         "libraries": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES),
         "rounds": f"{rounds}, alternating, each in a fresh process, after one discarded",
     }
-    floor = [one.reference.cpu for row in found if "orjson" in row.reference for one in row.rounds]
+    floor = [one.reference.cpu for row in found if row.reference == FLOOR for one in row.rounds]
     if floor:
         texts["floor"] = f"{megabytes / spread(floor).median:.0f} MB/s (median)"
     return texts
