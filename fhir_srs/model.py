@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from fhir_srs.dates import PartialDate
+from fhir_srs.dates import PartialDate, parse_date
 
 Severity = Literal["error", "warning", "information"]
 Region = Literal["cervical", "thoracic", "lumbar", "sacral"]
@@ -327,10 +327,22 @@ def lesion_row(lesion: Lesion) -> dict[str, Any]:
 
 
 def event_row(event: Event) -> dict[str, Any]:
-    """The line of `events.ndjson` for *event*; `until`, `evidence` and `flags` only where present."""
+    """The line of `events.ndjson` for *event*; `until`, `evidence` and `flags` only where present.
+
+    A fact of a period, such as a score of March and April, has its last possible day as `until`.
+    """
     row = {name: getattr(event, name) for name in EVENT_KEYS} | {"on": _text(event.on)}
-    extra = {"until": _text(event.until), "evidence": event.evidence, "flags": event.flags}
+    until = _text(event.until) or (_end_of_period(event.on) if event.on else None)
+    extra = {"until": until, "evidence": event.evidence, "flags": event.flags}
     return row | {name: value for name, value in extra.items() if value}
+
+
+def _end_of_period(on: PartialDate) -> str | None:
+    """The last day of *on*, where its text does not say as much."""
+    if on.first == on.last:
+        return None
+    said = parse_date(on.text)
+    return on.last.isoformat() if said is not None and said.last != on.last else None
 
 
 def to_json(rows: Sequence[Any] | dict[str, Any] | msgspec.Struct) -> bytes:
