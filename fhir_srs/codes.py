@@ -109,6 +109,12 @@ class Codes(msgspec.Struct, frozen=True, eq=False):
                     return found
         return None
 
+    def meanings(self, name: str, concept: ConceptLike | None) -> frozenset[str]:
+        """All that the codings of *concept* mean in the set *name*: more than one contradict each other."""
+        return frozenset(
+            one.meaning for one in self.find_all(name, (concept,) if concept is not None else ())
+        )
+
     def find_all(self, name: str, concepts: Collection[ConceptLike]) -> Iterator[Found]:
         """Every coding of *concepts* that is in the set *name*, in their order."""
         for concept in concepts:

@@ -57,13 +57,16 @@ def _term(concept: r4.CodeableConcept, profile: Profile) -> str | None:
 def _grade(resource: r4.AdverseEvent, profile: Profile) -> tuple[str | None, Said]:
     """The grade, 1 to 5, and what is to be said of it."""
     graded = [one.value_codeable_concept for one in resource.extension if one.url == _GRADE]
-    found = next(filter(None, (profile.codes.find("grade", one) for one in graded)), None)
+    grades = frozenset().union(*(profile.codes.meanings("grade", one) for one in graded))
     word = _word(resource)
-    if found is None:
+    if len(grades) > 1:
+        return None, (("fields-contradict", "extension"),)
+    if not grades:
         return None, (("value-missing", "extension"),) if word is None else ()
-    clash = word in _WORDS and found.meaning not in _WORDS[word]
+    grade = next(iter(grades))
+    clash = word in _WORDS and grade not in _WORDS[word]
     said: Said = (("fields-contradict", "severity"),) if clash else ()
-    return found.meaning, said if _version(resource) else (*said, ("grade-version-missing", "extension"))
+    return grade, said if _version(resource) else (*said, ("grade-version-missing", "extension"))
 
 
 def _word(resource: r4.AdverseEvent) -> str | None:

@@ -78,9 +78,11 @@ def _disease_status(resource: r4.Observation, code: Found, said: Said, profile: 
     """
     flags = tuple(sorted(set(_status_flags(resource, profile))))
     for kind, name in _ANSWERS:
-        value = profile.codes.find(name, resource.value_codeable_concept)
-        if value is not None:
-            return _told(Finding(kind, value.meaning, code=code.token, flags=flags), said)
+        values = profile.codes.meanings(name, resource.value_codeable_concept)
+        if len(values) > 1:
+            return _refused("code-meaning-doubtful", "valueCodeableConcept")
+        if values:
+            return _told(Finding(kind, next(iter(values)), code=code.token, flags=flags), said)
     return _refused(_no_answer(resource), "valueCodeableConcept")
 
 
@@ -118,13 +120,17 @@ def _told(finding: Finding, said: Said) -> Reading:
 _HIGHEST = {"ecog": 5, "kps": 100, "muscle-grade": 5}
 
 
-def _performance(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
+# A grade as text: `1`, `90 %`, `4/5`; `4+` is none of the scale.
+_GRADE = re.compile(r"\s*(\d{1,3})(?:\s*/\s*5|\s*%)?\s*")
+
+
+def _performance(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
     """ECOG 0 to 5, Karnofsky 0 to 100: kept apart, never converted."""
-    return _graded(resource, "performance", code, said)
+    return _graded(resource, "performance", code, said, profile)
 
 
-def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said) -> Reading:
-    number = _number(resource)
+def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said, profile: Profile) -> Reading:
+    number = _number(resource, code, profile)
     if number is None:
         present = resource.value_quantity or resource.value_integer is not None or resource.value_string
         return _refused("value-not-usable" if present else _no_answer(resource), "value")
@@ -133,24 +139,33 @@ def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said) 
     return _told(Finding(kind, number, scale(code), code.token), said)
 
 
-def _number(resource: r4.Observation) -> Decimal | None:
+def _number(resource: r4.Observation, code: Found, profile: Profile) -> Decimal | None:
+    """The grade in whatever shape; a grade with a fraction is none."""
     whole = r4.whole(resource.value_integer)
     if whole is not None:
         return Decimal(whole)
     quantity = resource.value_quantity
-    return r4.number(quantity.value) if quantity and not quantity.comparator else None
+    if quantity is not None:
+        value = r4.number(quantity.value) if not quantity.comparator else None
+        return value.to_integral_value() if value is not None and value == value.to_integral_value() else None
+    if resource.value_string is not None:
+        match = _GRADE.fullmatch(resource.value_string)
+        return Decimal(match[1]) if match else None
+    answers = profile.codes.meanings("ecog-answer", resource.value_codeable_concept)
+    return Decimal(next(iter(answers))) if code.meaning == "ecog" and len(answers) == 1 else None
 
 
 _LETTER = re.compile(r"(?<![A-Za-z])([A-E])(?![A-Za-z])")
 
 
-def _neuro(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:
-    """The grade on its own scale: a letter, a number, or the answer as coded or said."""
+def _neuro(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
+    """The grade on its own scale: a letter, a number, yes or no, or the answer as coded; never free text."""
     if code.meaning in _HIGHEST:
-        return _graded(resource, "neuro", code, said)
-    answer = _letter(resource) if code.meaning in {"asia", "frankel"} else _answer(resource)
+        return _graded(resource, "neuro", code, said, profile)
+    answer = _letter(resource) if code.meaning in {"asia", "frankel"} else _answer(resource, code, profile)
     if answer is None:
-        return _refused(_no_answer(resource), "value")
+        told = resource.value_string is not None
+        return _refused("value-not-usable" if told else _no_answer(resource), "value")
     return _told(Finding("neuro", answer, scale(code), code.token), said)
 
 
@@ -159,18 +174,25 @@ def _letter(resource: r4.Observation) -> str | None:
     concept = resource.value_codeable_concept or r4.CodeableConcept()
     texts = [concept.text, resource.value_string]
     texts += [text for one in concept.coding for text in (one.display, one.code)]
-    found = {match[1] for text in texts if text and (match := _LETTER.search(text))}
+    found = {letter for text in texts if text for letter in _LETTER.findall(text)}
     return found.pop() if len(found) == 1 else None
 
 
-def _answer(resource: r4.Observation) -> str | None:
+# Whether somebody walks, in words.
+_YES_NO = {"yes": "true", "y": "true", "true": "true", "no": "false", "n": "false", "false": "false"}
+
+
+def _answer(resource: r4.Observation, code: Found, profile: Profile) -> str | None:
+    """`true` or `false`; of scales that are no yes or no, the answer as coded."""
     if resource.value_boolean is not None:
         return "true" if resource.value_boolean else "false"
     concept = resource.value_codeable_concept
-    if concept is None:
-        return resource.value_string
-    codings = [f"{one.system or ''}|{one.code}" for one in concept.coding if one.code]
-    return min(codings, default=concept.text)
+    if code.meaning == "ambulatory":
+        answers = profile.codes.meanings("yes-no", concept)
+        text = concept.text if concept is not None else resource.value_string
+        return next(iter(answers)) if len(answers) == 1 else _YES_NO.get((text or "").strip().lower())
+    codings = concept.coding if concept is not None else ()
+    return min((f"{one.system or ''}|{one.code}" for one in codings if one.code), default=None)
 
 
 def _last_contact(resource: r4.Observation, code: Found, said: Said, _profile: Profile) -> Reading:

@@ -62,11 +62,16 @@ def read_score(element: Valued, code: Found, profile: Profile) -> Score:
     return _scaled(raw.value, code, profile, raw.path)
 
 
+def names_another_thing(text: str | None) -> bool:
+    """Whether *text* names what a pain code may be found on by mistake: a wound, the skin, a device, ..."""
+    return text is not None and _OTHER_THINGS.search(text) is not None
+
+
 @lru_cache(maxsize=1024)
 def is_doubtful(concept: r4.CodeableConcept, code: Found) -> bool:
     """Whether the text names another thing than pain, or a code that needs the word does not have it."""
     texts = [concept.text or "", *(one.display or "" for one in concept.coding)]
-    if any(_OTHER_THINGS.search(text) for text in texts) and code.meaning not in _REFUSED:
+    if any(map(names_another_thing, texts)) and code.meaning not in _REFUSED:
         return True
     return code.meaning == "nrs-if-text-says-pain" and not any("pain" in text.lower() for text in texts)
 
@@ -113,10 +118,11 @@ def _quantity(quantity: r4.Quantity) -> Score:
 
 def _answer(concept: r4.CodeableConcept, code: Found, profile: Profile) -> Score:
     """A coded answer, by code, never by display, and only under 72514-3."""
-    found = profile.codes.find("pain-answer", concept) if code.code == _ANSWERED else None
-    if found is None:
-        return Score(None, "answer-code-not-recognised", "valueCodeableConcept")
-    return Score(Decimal(found.meaning), None, "valueCodeableConcept")
+    answers = profile.codes.meanings("pain-answer", concept) if code.code == _ANSWERED else ()
+    if len(answers) != 1:
+        reason = "code-meaning-doubtful" if answers else "answer-code-not-recognised"
+        return Score(None, reason, "valueCodeableConcept")
+    return Score(Decimal(next(iter(answers))), None, "valueCodeableConcept")
 
 
 def _scaled(value: Decimal, code: Found, profile: Profile, path: str | None) -> Score:

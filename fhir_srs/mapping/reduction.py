@@ -19,7 +19,8 @@ from fhir_srs.mapping.topics import Topic, claimed, topic, unrecognised
 
 # Entries of one memory; when it is full it begins again. Few enough for flat memory over any input (P3).
 _MOST = 1 << 13
-_DEVICE = b"Device/"
+# What a focus may say of the meaning of its Observation, beside where it belongs.
+_MEANING = (b"Device", b'"display"')
 # Elsewhere an extension only says where the Observation belongs.
 _EXTENDED = frozenset({"disease-status"})
 
@@ -167,8 +168,12 @@ def _said(found: r4.RawObservation, code: bytes, about: Topic) -> tuple[object, 
         bytes(found.value_codeable_concept),
         _rest(found),
         bytes(found.extension) if about.kind in _EXTENDED else b"",
-        found.focus is not r4.NO_RAW and _DEVICE in bytes(found.focus),
+        _said_by_focus(bytes(found.focus)) if found.focus is not r4.NO_RAW else b"",
     )
+
+
+def _said_by_focus(focus: bytes) -> bytes:
+    return focus if any(word in focus for word in _MEANING) else b""
 
 
 def _rest(found: r4.RawObservation) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from fhir_srs import r4
 from fhir_srs.codes import Found
 from fhir_srs.mapping.elements import OBSERVATION, Said, hints_of, key, status_of
 from fhir_srs.mapping.facts import Finding, LinkHints, PatientFacts, Reading
-from fhir_srs.mapping.pain import Score, Valued, is_doubtful, read_score
+from fhir_srs.mapping.pain import Score, Valued, is_doubtful, names_another_thing, read_score
 from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.topics import topic
@@ -20,7 +20,7 @@ _NOTHING = r4.CodeableConcept()
 
 def read_pain(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
     """The score of *resource*; without a value of its own, those of its components."""
-    if is_doubtful(resource.code or _NOTHING, code) or _is_about_a_thing(resource):
+    if is_doubtful(resource.code or _NOTHING, code) or any(map(is_another_thing, resource.focus)):
         return Reading(use="refused", said=(("code-meaning-doubtful", "code"),))
     score = read_score(resource, code, profile)
     if score.value is not None:
@@ -44,9 +44,10 @@ def read_components(resource: r4.Observation, profile: Profile) -> Reading:
     findings: list[Finding] = []
     missing: list[tuple[str, str | None]] = []
     for place, component, code in found:
-        score = read_score(component, code, profile)
+        score = read_score(component, code, profile) if code else _DOUBTFUL
         if score.value is None:
             missing.append((score.reason or "value-missing", f"component[{place}]"))
+        if score.value is None or code is None:
             continue
         finding, more = _scored(code, score, ((status, "status"),) if status else ())
         findings.append(finding)
@@ -56,14 +57,17 @@ def read_components(resource: r4.Observation, profile: Profile) -> Reading:
     return Reading(use="used", findings=tuple(findings), said=tuple(missing))
 
 
-def _parts(resource: r4.Observation, profile: Profile) -> Iterator[tuple[int, Valued, Found]]:
-    """The components about pain, each with its place."""
+_DOUBTFUL = Score(None, "code-meaning-doubtful")
+
+
+def _parts(resource: r4.Observation, profile: Profile) -> Iterator[tuple[int, Valued, Found | None]]:
+    """The components about pain, each with its place and its code, None if what it means is in doubt."""
     for place, component in enumerate(resource.component):
         about = topic(component.code, profile)
-        if about is None or about.kind != "pain" or about.doubtful or about.found.meaning == "panel":
+        if about is None or about.kind != "pain" or about.found.meaning == "panel":
             continue
-        if not is_doubtful(component.code or _NOTHING, about.found):
-            yield place, component, about.found
+        doubtful = about.doubtful or is_doubtful(component.code or _NOTHING, about.found)
+        yield place, component, None if doubtful else about.found
 
 
 def _scored(code: Found, score: Score, said: Said) -> tuple[Finding, Said]:
@@ -72,8 +76,10 @@ def _scored(code: Found, score: Score, said: Said) -> tuple[Finding, Said]:
     return Finding("pain", score.value, "{score}", code.token, flags), more
 
 
-def _is_about_a_thing(resource: r4.Observation) -> bool:
-    return any((relative(one, "BodyStructure") or "").startswith("Device/") for one in resource.focus)
+def is_another_thing(focus: r4.Reference) -> bool:
+    """Whether *focus* is on a device, or its display names a wound, the skin or the like."""
+    device = (relative(focus, "BodyStructure") or "").startswith("Device/") or focus.type == "Device"
+    return device or names_another_thing(focus.display)
 
 
 def read_panel(resource: r4.Observation, said: Said, facts: PatientFacts, profile: Profile) -> Reading:

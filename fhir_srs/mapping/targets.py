@@ -86,13 +86,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_volume(structure: r4.BodyStructure, profile: Profile) -> Volume:
     """The volume that *structure* is: role, place, label and identifiers."""
-    role = profile.codes.find("volume-role", structure.morphology)
     uid = min(filter(None, map(_uid, structure.identifier)), default=None)
     label = _label(structure)
     concepts = (structure.location,) if structure.location else ()
     return Volume(
         key=f"BodyStructure/{structure.id}",
-        role=role.meaning if role else "",
+        role=_role(profile.codes.meanings("volume-role", structure.morphology)),
         site=read_site(concepts, label, profile.codes),
         label=label,
         uid=uid,
@@ -100,6 +99,13 @@ def read_volume(structure: r4.BodyStructure, profile: Profile) -> Volume:
         conditions=tuple(related_conditions(structure)),
         source=source(structure),
     )
+
+
+def _role(told: frozenset[str]) -> str:
+    """The role of a volume; of several, an organ at risk, which is never a target, else none."""
+    if len(told) > 1:
+        return "OAR" if "OAR" in told else ""
+    return next(iter(told), "")
 
 
 def related_conditions(structure: r4.BodyStructure) -> Iterator[str]:

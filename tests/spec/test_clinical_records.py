@@ -95,6 +95,9 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     "worse, of a primary without site": (
         status(WORSENED, focus=[{"reference": "Condition/primary"}]), ["disease-status 04-01 worsened"],
         {"progression-site-unknown"}),
+    "two statuses at once": (
+        status(valueCodeableConcept={"coding": [*concept(STABLE)["coding"], *concept(WORSENED)["coding"]]}),
+        [], {"not used: code-meaning-doubtful"}),
     "a status outside the list": (status("385633008"), [], {"not used: answer-code-not-recognised"}),
     "no status": (status(valueCodeableConcept=None), [], {"not used: value-missing"}),
     "declined": (status(valueCodeableConcept=None, dataAbsentReason=ABSENT), [], {"not used: value-absent"}),
@@ -105,6 +108,11 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     # performance: scales of their own
     "ECOG": (ecog(valueInteger=1), ["performance 04-01 1"], set()),
     "ECOG as a quantity": (ecog(valueQuantity={"value": 2}), ["performance 04-01 2"], set()),
+    "ECOG as a coded answer": (
+        ecog(valueCodeableConcept=loinc("LA9624-3")), ["performance 04-01 2"], set()),
+    "ECOG as text": (ecog(valueString="1"), ["performance 04-01 1"], set()),
+    "ECOG 1.5, which is no grade": (
+        ecog(valueQuantity={"value": 1.5}), [], {"not used: value-not-usable"}),
     "ECOG 6": (ecog(valueInteger=6), [], {"not used: value-out-of-range"}),
     "ECOG in words": (ecog(valueString="good"), [], {"not used: value-not-usable"}),
     "ECOG not done": (ecog(dataAbsentReason=ABSENT), [], {"not used: value-absent"}),
@@ -128,6 +136,18 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     "Frankel, our own code": (own("frankel", valueCodeableConcept={"text": "E"}), ["neuro 04-01 E"], set()),
     "muscle strength": (own("muscle-grade", valueInteger=4), ["neuro 04-01 4"], set()),
     "muscle strength 7": (own("muscle-grade", valueInteger=7), [], {"not used: value-out-of-range"}),
+    "muscle strength as text": (own("muscle-grade", valueString="4/5"), ["neuro 04-01 4"], set()),
+    "muscle strength 4+, which is no grade": (
+        own("muscle-grade", valueString="4+/5"), [], {"not used: value-not-usable"}),
+    "ASIA, two letters": (
+        observation(loinc("97843-7"), valueString="A or B"), [], {"not used: value-not-usable"}),
+    "walking, yes as coded": (
+        own("ambulatory", valueCodeableConcept=loinc("LA33-6")), ["neuro 04-01 true"], set()),
+    "walking, no in words": (own("ambulatory", valueString="No"), ["neuro 04-01 false"], set()),
+    "walking, a remark": (own("ambulatory", valueString="see note"), [], {"not used: value-not-usable"}),
+    "walk 10 feet, as coded": (
+        observation(loinc("95004-8"), valueCodeableConcept=loinc("LA27665-1")),
+        ["neuro 04-01 http://loinc.org|LA27665-1"], set()),
     "walking": (own("ambulatory", valueBoolean=True), ["neuro 04-01 true"], set()),
     # imaging: that it was looked at
     "an imaging study": (study(), ["imaging 04-01 -"], set()),
@@ -175,6 +195,8 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     "grade moderate, severity mild": (
         adverse(FRACTURE, grade("C41339"), severity=concept("mild", "urn:x")), ["toxicity 04-01 2"],
         {"fields-contradict"}),
+    "two grades at once": (
+        adverse(FRACTURE, grade("C41340"), grade("C41338")), ["toxicity 04-01 -"], {"fields-contradict"}),
     "no grade": (adverse(FRACTURE), ["toxicity 04-01 -"], {"value-missing"}),
     "in MedDRA": (
         adverse(concept("10041569", "https://www.meddra.org"), grade("C41338")), ["toxicity 04-01 1"], set()),

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fhir_srs.model import event_row
 from tests.spec.records import (
     ABSENT,
     LOINC,
@@ -101,6 +102,10 @@ NONE = {
     "55 on a scale not stated": (observation(loinc("38208-5"), valueInteger=55), "scale-unknown"),
     "a visual analogue scale, whose end nobody says": (
         observation(loinc("38214-3"), valueInteger=5), "scale-unknown"),
+    "two answers that contradict": (
+        observation(NRS, valueCodeableConcept={"coding": [
+            {"system": LOINC, "code": "LA10137-0"}, {"system": LOINC, "code": "LA10138-8"}]}),
+        "code-meaning-doubtful"),
     "an answer outside the list": (answer("LA33-6"), "answer-code-not-recognised"),
     "the answers belong to 72514-3 alone": (
         answer("LA6113-0", under=loinc("38208-5")), "answer-code-not-recognised"),
@@ -117,6 +122,10 @@ NONE = {
         observation({**NRS, "text": "Wound pain"}, valueInteger=5), "code-meaning-doubtful"),
     "the focus is a device": (
         nrs(valueInteger=5, focus=[{"reference": "Device/d"}]), "code-meaning-doubtful"),
+    "the focus is a wound, by its display": (
+        nrs(valueInteger=5, focus=[{"display": "Surgical wound"}]), "code-meaning-doubtful"),
+    "a component of a panel, of a wound": (
+        panel(part({**NRS, "text": "Wound pain"}, valueInteger=5)), "code-meaning-doubtful"),
     "a rating of something": (
         observation(concept("1172399009", text="Fatigue"), valueInteger=4), "code-meaning-doubtful"),
     "cancelled": (nrs(status="cancelled", valueInteger=5), "status-not-usable"),
@@ -215,3 +224,15 @@ def test_two_scores_at_two_times_of_a_day_are_no_conflict() -> None:
         pain(4, "y", effectiveDateTime="2024-04-01T20:00:00Z"),
     )
     assert said(mapped(morning, evening), "y") == set()
+
+
+def test_a_score_of_a_period_is_written_with_its_last_day() -> None:
+    """`on` alone would read as one day."""
+    period = {"start": "2024-03-01", "end": "2024-04-02"}
+    (one,) = events(mapped(nrs(valueInteger=5, effectiveDateTime=None, effectivePeriod=period)), "pain")
+    assert {key: event_row(one)[key] for key in ("on", "until")} == {
+        "on": "2024-03-01",
+        "until": "2024-04-02",
+    }
+    (one,) = events(mapped(nrs(valueInteger=5, effectiveDateTime="2024-03")), "pain")
+    assert (event_row(one)["on"], "until" in event_row(one)) == ("2024-03", False)
