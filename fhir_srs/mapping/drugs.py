@@ -7,6 +7,7 @@ from fhir_srs.codes import RXNORM
 from fhir_srs.mapping.facts import Drug
 from fhir_srs.mapping.profile import Profile
 
+_DRUGS = ("opioid", "opioid-without-factor", "not-opioid")
 Strength = tuple[Decimal, str, Decimal, str]
 
 
@@ -31,15 +32,21 @@ def read_drug(medication: r4.Medication, profile: Profile) -> Drug:
 
 
 def ingredients(concept: r4.CodeableConcept | None, profile: Profile) -> tuple[str, ...]:
-    """The ingredients that *concept* means: by the site's table of products, else the code itself."""
+    """
+    The ingredients that *concept* means: by the site's table of products, else those that it names itself.
+
+    Servers send the ingredient beside many product codes: any that we know counts. Several of them are the
+    parts of a combination. One that we do not know stands for itself.
+    """
     if concept is None:
         return ()
     for coding in concept.coding:
         product = profile.products.get((coding.system or "", coding.code or ""))
         if product is not None:
             return product
+    known = {one.token for name in _DRUGS for one in profile.codes.find_all(name, (concept,))}
     own = _token(concept)
-    return (own,) if own else ()
+    return tuple(sorted(known)) or ((own,) if own else ())
 
 
 def _token(concept: r4.CodeableConcept | None) -> str | None:

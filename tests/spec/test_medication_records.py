@@ -160,6 +160,13 @@ DOSES: dict[str, tuple[Json | list[Json], str, set[str]]] = {
         [medication((MORPHINE, 10, SPOON)),
          order(MORPHINE, dosage({"doseQuantity": {"value": 15, "unit": "mL"}}), **of_product())], "60",
         set()),
+    "the ingredient beside product codes that no table has": (
+        order(medicationCodeableConcept={"coding": [
+            {"system": RXNORM, "code": one} for one in ("1049604", OXYCODONE, "1049683")]}), "90", set()),
+    "a combination by the codes of its parts": (
+        order(medicationCodeableConcept={"coding": [
+            {"system": RXNORM, "code": one} for one in (OXYCODONE, ACETAMINOPHEN)]}), "?",
+        {"dosage-incomplete"}),
     "milligrams of a combination: of which?": (
         [medication((OXYCODONE, 5, TABLET), (ACETAMINOPHEN, 325, TABLET)),
          order(OXYCODONE, dosage(mg(5)), **of_product())], "?", {"dosage-incomplete"}),
