@@ -108,6 +108,11 @@ class Meta(Element, frozen=True):
     security: tuple[Coding, ...] = ()
 
 
+def claimed_profiles(meta: Meta | None) -> frozenset[str]:
+    """The FHIR profiles that *meta* claims, without the version that a canonical may end with (`|4.0.0`)."""
+    return frozenset(one.partition("|")[0] for one in meta.profile) if meta else frozenset()
+
+
 class Resource(Element, tag_field="resourceType", frozen=True):
     """What every resource has. *modifier_extension* keeps its urls: an unknown one bars the resource."""
 

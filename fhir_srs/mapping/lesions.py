@@ -50,8 +50,7 @@ def read_places(facts: PatientFacts, profile: Profile) -> Places:
 
 
 def _is_tumour(structure: r4.BodyStructure) -> bool:
-    profiles = structure.meta.profile if structure.meta else ()
-    return _TUMOR_PROFILE in profiles or _tumour_id(structure) is not None
+    return _TUMOR_PROFILE in r4.claimed_profiles(structure.meta) or _tumour_id(structure) is not None
 
 
 def _tumour_id(structure: r4.BodyStructure) -> str | None:

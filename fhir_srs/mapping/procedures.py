@@ -78,7 +78,7 @@ def course_kind(procedure: r4.Procedure, profile: Profile) -> CourseKind | None:
     sets = profile.codes.in_any(_SETS, procedure.code)
     if "intracranial" in sets or _said("intracranial", procedure.code, profile):
         return "intracranial"
-    profiles = procedure.meta.profile if procedure.meta else ()
+    profiles = r4.claimed_profiles(procedure.meta)
     if "course-part" in sets or not PART_PROFILES.isdisjoint(profiles):
         return "part"
     if "course" in sets or not COURSE_PROFILES.isdisjoint(profiles):

@@ -79,7 +79,7 @@ def _scale(meaning: str) -> str:
 
 def claimed(meta: r4.Meta | None) -> bool:
     """Whether an Observation with *meta* claims a FHIR profile that is about a topic of ours."""
-    return meta is not None and any(one.partition("|")[0] in _PROFILES for one in meta.profile)
+    return meta is not None and not _PROFILES.isdisjoint(r4.claimed_profiles(meta))
 
 
 def unrecognised(code: r4.CodeableConcept | None, meta: r4.Meta | None, profile: Profile) -> str | None:

@@ -9,6 +9,7 @@ from tests.unit.mapping_given import (
     CODEX,
     L2,
     MCODE,
+    ROLES,
     SCT,
     T8,
     T9,
@@ -93,6 +94,29 @@ def test_the_best_role_gives_the_dose_and_doses_are_never_added():
     assert (lesion.dose_gy, lesion.target) == (20, "BodyStructure/boost")
     assert lesion.levels == ("T8", "T9")
     assert "volumes-nested" in lesion.issues
+
+
+@pytest.mark.parametrize(
+    ("roles", "dose_gy", "issue"),
+    [(("PTV", "OAR"), None, "volume-organ-at-risk"), (("PTV", "GTV"), 16, "volume-role-unknown")],
+)
+def test_a_volume_of_two_roles_is_an_organ_if_one_says_so_else_of_no_role(roles, dose_gy, issue):
+    coding = [one for role in roles for one in concept(ROLES[role])["coding"]]
+    found = mapped(volume("v", morphology={"coding": coding}), course("c", dose("v", cgy(1600))))
+    assert [one.dose_gy for one in found.lesions] == ([dose_gy] if dose_gy else [])
+    assert issue in {one.reason for one in found.issues}
+
+
+def test_a_claimed_fhir_profile_counts_whatever_version_it_is_claimed_in():
+    course_profile = {"meta": {"profile": [MCODE + "mcode-radiotherapy-course-summary|2.0.0"]}}
+    local = procedure("c", concept("RT", "urn:local"), dose("v", cgy(1600)), **course_profile)
+    assert only(volume("v"), local).dose_gy == 16
+    phase_profile = {"meta": {"profile": [CODEX + "codexrt-radiotherapy-treated-phase|2.0.0"]}}
+    part_of = {"partOf": [{"reference": "Procedure/c"}]}
+    part = procedure("f", concept("53438000"), dose("v", cgy(1600)), **phase_profile, **part_of)
+    found = mapped(volume("v"), local, part)
+    assert len(found.lesions) == 1
+    assert found.counts.used == 4
 
 
 def test_volumes_at_disjoint_levels_are_separate_lesions():
