@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from fhir_srs.codes import Pair
-from fhir_srs.mapping.labels import ABOUT_NOTHING, parse_label
+from fhir_srs.mapping.labels import parse_label
 from fhir_srs.mapping.standards import omed_tables
 from fhir_srs.mapping.strict import Checked, closest
 
@@ -141,7 +141,7 @@ class LabelRow(Checked, frozen=True):
         except (re.error, IndexError):
             yield "means", "refers to a group that the pattern does not have"
             return
-        if all(parse_label(one, spinal=False) == ABOUT_NOTHING for one in _filled(self.means)):
+        if not any(_is_place(one) for one in _filled(self.means)):
             yield "means", "must be a place as TG-263 or clinicians write it, such as T\\1 or T8-T10"
 
 
@@ -238,6 +238,12 @@ def whole_problems(written: Written, known: Known) -> Iterator[str]:
         if low >= high:
             yield f'pain_ranges."{scale}": the lowest value must be below the highest'
     yield from _twice(written)
+
+
+def _is_place(text: str) -> bool:
+    """Whether *text* names a place of the spine, or an organ in it."""
+    found = parse_label(text, spinal=False)
+    return found.spinal or found.organ
 
 
 def _meaning_problems(row: CodeRow | TextRow, known: Known) -> Iterator[tuple[str, str]]:

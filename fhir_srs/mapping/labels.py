@@ -33,6 +33,7 @@ class Spoken(msgspec.Struct, frozen=True):
 
 
 ABOUT_NOTHING = Spoken()
+_ELSEWHERE = Spoken(elsewhere=True)
 _IMPOSSIBLE = Spoken(spinal=True, impossible=True)
 
 # The role of a volume, its number and its dose before its name: PTV_, GTV1_, zPTV_, PTV_2400_ (TG-263).
@@ -61,8 +62,8 @@ _PLAIN = frozenset(
         levels segment segments bone bony osseous column cervical thoracic lumbar sacral sacrum dorsal
         thoracolumbar lumbosacral cervicothoracic met mets metastasis metastases metastatic lesion
         lesions tumor tumour target volume boost posterior anterior element elements pedicle pedicles
-        lamina epidural paraspinal left right bilateral sbrt sabr srs radiosurgery stereotactic of the
-        at in and to through thru gy cgy fx x postop eval final
+        lamina dens odontoid epidural paraspinal left right bilateral l r lt rt sbrt sabr srs radiosurgery
+        stereotactic of the at in and to through thru gy cgy fx x postop eval final
         """,
     )
 )
@@ -71,6 +72,15 @@ _REGION_WORDS = (
     (re.compile(r"\b(?:thoracic|dorsal) (?:spine|vertebra|vertebral)|\bt[ -]?spine\b", re.IGNORECASE), "T"),
     (re.compile(r"\blumbar (?:spine|vertebra|vertebral)|\bl[ -]?spine\b", re.IGNORECASE), "L"),
     (re.compile(r"\bsacr(?:um|al (?:spine|vertebra|bone))\b", re.IGNORECASE), "S"),
+)
+# Places that are not the spine, as people write them where no code does. Words that may mean a treated
+# segment as well (back, neck, flank) are not among them: they say nothing.
+_OTHER_PLACES = re.compile(
+    r"\b(?:knees?|hips?|shoulders?|elbows?|wrists?|hands?|fingers?|foot|feet|toes?|ankles?|arms?|legs?|thighs?"
+    r"|femurs?|humerus|tibia|fibula|pelvis|ilium|acetabulum|ribs?|sternum|clavicle|scapula|skull|head|brain"
+    r"|jaw|teeth|tooth|face|eyes?|ears?|throat|chest|breasts?|lungs?|abdomen|abdominal|stomach|liver|kidneys?"
+    r"|bladder|prostate|rectum|groin|skin|wound)\b",
+    re.IGNORECASE,
 )
 _SPINE_WORDS = re.compile(r"\b(?:spine|vertebra|vertebrae|vertebral (?:body|column))\b", re.IGNORECASE)
 
@@ -89,13 +99,13 @@ def parse_label(text: str, *, spinal: bool) -> Spoken:
     if _ORGAN.fullmatch(name):
         return Spoken(organ=True)
     if _LYMPH_NODE.search(name):
-        return Spoken(elsewhere=True)
+        return _ELSEWHERE
     exact = _TG263.fullmatch(name)
     if exact:
         return _tg263(*exact.groups())
     words = _region_words(name)
     if not (spinal or words.spinal or _is_plain(name)):
-        return ABOUT_NOTHING
+        return _ELSEWHERE if _is_elsewhere(name) else ABOUT_NOTHING
     levels = _levels(name)
     if levels is None:
         return msgspec.structs.replace(_IMPOSSIBLE, regions=words.regions)
@@ -131,6 +141,11 @@ def _region_words(name: str) -> Spoken:
     plain = name.replace("_", " ")
     regions = frozenset(letter for pattern, letter in _REGION_WORDS if pattern.search(plain))
     return Spoken(regions=regions, spinal=bool(regions) or bool(_SPINE_WORDS.search(plain)))
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether *name* is of another part of the body, and of no vertebra beside it."""
+    return _OTHER_PLACES.search(name.replace("_", " ")) is not None and not _ONE_LEVEL.search(name)
 
 
 def _is_plain(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TypeAlias
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate
 from fhir_srs.mapping.facts import LesionSite, Link, LinkHints, PatientFacts
+from fhir_srs.mapping.pain import names_another_thing
 from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site, read_site
@@ -252,8 +253,14 @@ def _conditions(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Pr
         there = _there(read_site(condition.body_site, None, profile.codes), sites)
         at = [*there.lesions.values()] or _reasoned(name, condition, sites, profile)
         lesions += at
-        elsewhere = elsewhere or (there.elsewhere and not at)
+        elsewhere = elsewhere or ((there.elsewhere or _is_another_thing(condition)) and not at)
     return Named(lesions, elsewhere=elsewhere and not lesions, reasons=reasons)
+
+
+def _is_another_thing(condition: r4.Condition) -> bool:
+    """Whether *condition* is a wound or the like: what is told of it is not told of a lesion."""
+    concept = condition.code or r4.CodeableConcept()
+    return any(map(names_another_thing, (concept.text, *(one.display for one in concept.coding))))
 
 
 def _condition_names(hints: LinkHints) -> Iterator[str]:

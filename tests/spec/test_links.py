@@ -48,6 +48,7 @@ STRAYS = [
     record("Condition", "at-l2", code=concept(BONE), bodySite=[concept(L2)]),
     record("Condition", "at-t11", code=concept(BONE), bodySite=[concept(T11)]),
     record("Condition", "breast", code=concept("254837009"), bodySite=[concept("76752008")]),
+    record("Condition", "wound", code={"text": "Pressure ulcer"}),
     record("Condition", "primary", code=concept("254837009")),
     structure("tumour", L2),
     structure("rib", "113197003"),
@@ -101,6 +102,10 @@ ROWS: dict[str, tuple[Json, str, str, set[str]]] = {
     "another vertebra": (site(T11), *ELSEWHERE),
     "another region": (site("122494005"), *ELSEWHERE),
     "the knee": (site(KNEE), *ELSEWHERE),
+    "the knee in words": ({"bodySite": {"text": "left knee"}}, *ELSEWHERE),
+    "the lower back in words, which may be the lesion": (
+        {"bodySite": {"text": "lower back"}}, "-", "patient", set()),
+    "a wound": ({"focus": [to("Condition/wound")]}, *ELSEWHERE),
     "another bone's structure": ({"focus": [to("rib")]}, *ELSEWHERE),
     "a metastasis elsewhere": ({"focus": [to("Condition/at-t11")]}, *ELSEWHERE),
     "the primary at its site": ({"focus": [to("Condition/breast")]}, *ELSEWHERE),

@@ -65,6 +65,12 @@ def test_the_code_table_names_each_of_the_29_levels():
         ("T8 - 24 Gy", "T8"),
         ("PTV T8 24Gy x1", "T8"),
         ("PTV_T8 boost", "T8"),
+        ("T8_L", "T8"),
+        ("T8 (R)", "T8"),
+        ("Left L2 pedicle", "L2"),
+        ("C7/T1", "C7 T1"),
+        ("L5/S1", "L5 S1"),
+        ("C2 dens", "C2"),
     ],
 )
 def test_labels_say_levels_the_ways_people_write_them(label, levels):
@@ -87,7 +93,22 @@ def test_a_level_that_cannot_be_is_ambiguous_and_gives_none(label):
 )
 def test_stages_sequences_and_course_numbers_are_no_levels(text):
     assert parse_label(text, spinal=False).levels == ()
-    assert site(label=text).spinal is None
+    assert site(label=text).spinal is not True
+
+
+@pytest.mark.parametrize("text", ["Prostate", "Femur_L", "left knee", "Right lung", "Head"])
+def test_another_part_of_the_body_in_words_is_elsewhere(text):
+    assert site(label=text).spinal is False
+
+
+@pytest.mark.parametrize("text", ["lower back", "neck", "flank", "site 2", "generalised"])
+def test_words_that_may_mean_a_treated_segment_say_nothing(text):
+    assert site(text=text).spinal is None
+
+
+def test_a_vertebra_beside_another_part_of_the_body_is_not_read_without_a_code():
+    assert site(label="T8 and rib").spinal is None
+    assert site("77435000", label="T8 and rib").levels == ("T8",)
 
 
 def test_a_lymph_node_level_is_no_vertebra():
