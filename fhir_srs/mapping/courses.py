@@ -144,9 +144,18 @@ def _running_order(parts: Iterable[Course]) -> tuple[Course, ...]:
 
 
 def _given(found: Sequence[Entry]) -> tuple[Entry, ...]:
-    """*found* without volumes that got no fraction, unless none got any: then the course was not given."""
-    given = tuple(one for one in found if one.fractions != 0)
+    """*found* without volumes that got no fraction, unless none got any: then the course was not given.
+
+    What does not say its fractions, inside a volume of a better role that got none, got none either.
+    """
+    none = [one for one in found if one.fractions == 0]
+    given = tuple(one for one in found if one.fractions != 0 and not any(_voids(each, one) for each in none))
     return given or tuple(found)
+
+
+def _voids(none: Entry, one: Entry) -> bool:
+    inside = not set(none.site.levels).isdisjoint(one.site.levels)
+    return one.fractions is None and inside and none.rank[0] < one.rank[0]
 
 
 def _from_parts(parts: Sequence[Course], volumes: Mapping[str, Volume], profile: Profile) -> Treatment:

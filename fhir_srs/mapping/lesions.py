@@ -113,13 +113,19 @@ def _note_course(
     key = told.course.key
     if not spinal:
         elsewhere = any(one.spinal is False for one in (told.site, *(entry.site for entry in told.entries)))
-        ledger.refuse(key, "site-not-spinal" if elsewhere else "site-missing", "bodySite")
+        ledger.refuse(key, "site-not-spinal" if elsewhere else "site-missing", _where_missing(told))
         return
     ledger.use(key, *(one for one in told.others if ledger.uses.get(one) != "refused"))
     said = [pair for entry in wanted for pair in entry.reasons]
     own = dict(told.course.reasons)
     said += [(reason, own.get(reason, "status")) for reason in told.reasons]
     ledger.note_all(key, [(_across(reason, told, facts), path) for reason, path in said])
+
+
+def _where_missing(told: Treatment) -> str:
+    """Where the site of *told* was to be found: the dose whose volume is not here, else bodySite."""
+    lost = [path for entry in told.entries for reason, path in entry.reasons if reason == "volume-missing"]
+    return lost[0] if lost else "bodySite"
 
 
 def _across(reason: str, told: Treatment, facts: PatientFacts) -> str:

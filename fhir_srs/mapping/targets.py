@@ -362,9 +362,10 @@ def _target(group: Sequence[Entry], course: Course, *, only: bool) -> Target:
 
 
 def _fractions(best: Entry, course: Course, *, only: bool) -> tuple[int | None, list[str]]:
-    """Fractions of the volume; sessions of the course stand in for its one target only."""
+    """Fractions of the volume; where none are given, sessions of the course stand in for its one target."""
     if best.fractions is not None:
         return best.fractions, []
-    if only and course.sessions is not None:
+    unclear = any(reason == "fractions-not-integer" for reason, _ in best.reasons)
+    if only and course.sessions is not None and not unclear:
         return course.sessions, ["fractions-from-sessions"]
     return None, ["fractions-missing"]

@@ -153,6 +153,7 @@ def test_sessions_stand_in_for_the_fractions_of_one_target_only():
 
 def test_sessions_never_replace_the_fractions_of_a_volume():
     assert only(volume("v"), course("c", sessions(9), dose("v", cgy(2400), 3))).fractions == 3
+    assert only(volume("v"), course("c", sessions(9), dose("v", cgy(2400), 8.5))).fractions is None
 
 
 @pytest.mark.parametrize(
@@ -184,6 +185,16 @@ def test_phases_fill_gaps_and_are_never_added_to_the_course():
     )
     assert (gaps.dose_gy, gaps.fractions) == (24, 3)
     assert "fractions-from-phases" in gaps.issues
+
+
+def test_a_gross_volume_inside_a_target_that_got_no_fraction_gives_no_lesion():
+    found = mapped(
+        volume("p"),
+        volume("g", T8, "GTV"),
+        course("c", dose("p", cgy(1600), 0), dose("g", cgy(2000), None)),
+    )
+    assert found.lesions == []
+    assert ("Procedure/c", "course-not-delivered") in refused(found)
 
 
 def test_where_phase_and_course_disagree_the_course_wins():
