@@ -1,8 +1,9 @@
 """Renders what is generated in the documentation; with --check, fails where a file is out of date.
 
 Generated: the folder picture of DEVELOPING.md (from the modules' own first sentences), docs/cli.md (from
-the help texts), docs/issues.md (from mappings/issues.csv), docs/endpoints.md (from the study files and the
-drawn tests), docs/reliability.md (from the names of the tests) and the marked blocks of docs/statistics.md.
+the help texts), docs/issues.md (from mappings/issues.csv), docs/mapping.md (from mappings/README.md and the
+drawn tests), docs/endpoints.md (from the study files and the drawn tests), docs/reliability.md (from the
+names of the tests) and the marked blocks of docs/statistics.md.
 Also checked: relative links in Markdown, and that every id of docs/reliability.md has a test.
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from render_endpoints import endpoints
+from render_mapping import mapping
 from render_reliability import reliability, untested
 from render_statistics import statistics
 
@@ -98,6 +100,7 @@ RENDERED: dict[str, Callable[[str], str]] = {
     "docs/cli.md": cli,
     "docs/endpoints.md": endpoints,
     "docs/issues.md": issues,
+    "docs/mapping.md": mapping,
     "docs/reliability.md": reliability,
     "docs/statistics.md": statistics,
     "DEVELOPING.md": picture,

@@ -8,14 +8,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from fhir_srs import r4
 from fhir_srs.mapping import map_resources
 from fhir_srs.mapping.facts import Use
 from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.reading import Mended, read
 from fhir_srs.model import Mapped
+
+# How many codes of other data are listed.
+_MOST_CODES = 20
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
-    """One resource. *rule* is `lesion`, an event kind, `used`, `not used` or `other data`; *how* is why."""
+    """One resource. *rule* is `lesion`, an event kind, `used`, `not used` or `other data`; *how* is why.
+
+    Of other data *how* are its codes.
+    """
 
     resource: str
     rule: str
@@ -28,7 +36,8 @@ def explained(bodies: Iterable[bytes], profile: Profile) -> list[Taken]:
     A resource that could not be read has no reference and is not listed; the issues have it.
     """
     uses: dict[str, Use] = {}
-    mapped = map_resources(bodies, profile=profile, fate=uses.__setitem__)
+    codes: dict[str, tuple[str, ...]] = {}
+    mapped = map_resources(_noting_codes(bodies, codes), profile=profile, fate=uses.__setitem__)
     lesions, events = _lesions(mapped), _events(mapped)
     refused, remarks = _issues(mapped, used=False), _issues(mapped, used=True)
     found: list[Taken] = []
@@ -41,8 +50,21 @@ def explained(bodies: Iterable[bytes], profile: Profile) -> list[Taken]:
         elif key in refused:
             found.append(Taken(resource=key, rule="not used", how=tuple(refused[key])))
         else:
-            found.append(Taken(resource=key, rule=_RULES[uses[key]], how=more))
+            how = codes.get(key, ()) if uses[key] == "ignored" else ()
+            found.append(Taken(resource=key, rule=_RULES[uses[key]], how=(*how, *more)))
     return found
+
+
+def _noting_codes(bodies: Iterable[bytes], codes: dict[str, tuple[str, ...]]) -> Iterator[bytes]:
+    """*bodies*, the codes of each resource in them noted in *codes*: what a site may want to name."""
+    for body in bodies:
+        for one in read(body):
+            resource = one.resource if isinstance(one, Mended) else one
+            concept = getattr(resource, "code", None)
+            if isinstance(concept, r4.CodeableConcept):
+                name = f"{resource.__class__.__name__}/{resource.id}"
+                codes[name] = tuple(f"{each.system or ''}|{each.code or ''}" for each in concept.coding)
+        yield body
 
 
 _RULES: Mapping[Use, str] = {"used": "used", "ignored": "other data", "refused": "not used"}
@@ -82,10 +104,16 @@ def _key(source: str) -> str:
 
 
 def taken_lines(rows: Sequence[Taken]) -> Iterator[str]:
-    """*rows* as text, one line a resource, and how many each rule took."""
+    """*rows* as text, one line a resource; how many each rule took; the codes that none took."""
     wide = max((len(one.resource) for one in rows), default=0)
     for one in rows:
         yield f"{one.resource.ljust(wide)}  {one.rule.ljust(14)}  {', '.join(one.how)}".rstrip()
     yield ""
     for rule, number in sorted(Counter(one.rule for one in rows).items()):
         yield f"{number:9,}  {rule}"
+    passed_by = Counter(code for one in rows if one.rule == "other data" for code in one.how)
+    if passed_by:
+        yield ""
+        yield "codes of other data, the most frequent first:"
+    for code, number in sorted(passed_by.items(), key=lambda pair: (-pair[1], pair[0]))[:_MOST_CODES]:
+        yield f"{number:9,}  {code}"
