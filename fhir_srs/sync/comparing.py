@@ -80,8 +80,7 @@ class Comparing(Taking):
         for (kind, _), body in confirmed.bodies.items():
             page = Page(resources=(body,), total=None, next=None, self_link=None, last_updated=None)
             known = self._store.present("Medication") if kind == "Medication" else frozenset()
-            search = Search(type=kind, filters=(), count=self._count)
-            self._take(search, page, partial(self._members_only, medications=known), certain=True)
+            self._take(kind, page, partial(self._members_only, medications=known), certain=True)
         here = {
             (kind, name): version
             for (kind, name), version in confirmed.gone.items()

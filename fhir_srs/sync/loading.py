@@ -1,15 +1,39 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, lists_of
+from fhir_srs.sync.crew import Crew
 from fhir_srs.sync.departing import Departing
 from fhir_srs.sync.intake import Taken, linked_records, take_page
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES
+
+_LINKED = "link"  # Patient records by `link`
+# The type with the most rows first: when a list is nearly done, what is left is small.
+_ORDER = ("Observation", *(name for name in PATIENT_TYPES if name != "Observation"), _LINKED)
+_ROOM = 1.25  # parts are cut for four fifths of a page: patients differ
+
+
+class _Errand(NamedTuple):
+    """The rows of one *type* of some *patients*: those of *group*, or a part of them."""
+
+    type: str
+    patients: tuple[str, ...]
+    group: tuple[str, ...]
+
+    @property
+    def resource_type(self) -> str:
+        return "Patient" if self.type == _LINKED else self.type
+
+    def parts(self, pages: float) -> list["_Errand"]:
+        """The same in smaller lists, for rows that fill that many *pages*."""
+        size = max(1, int(len(self.patients) / (pages * _ROOM)))
+        return [self._replace(patients=some) for some in lists_of(size, self.patients)]
 
 
 class Loading(Departing):
@@ -24,28 +48,40 @@ class Loading(Departing):
             self._leave_out(dict.fromkeys(named & self._cohort, LISTED))
 
     def _load(self, patients: list[str]) -> None:
-        """The full history of *patients*, by lists of 20, and of those found to be merged with them."""
+        """The full history of *patients*, by lists, and of those found to be merged with them."""
         tried = {name for name, why in self._out.items() if why == PURGED}
         patients = [name for name in patients if name not in tried]
         while patients:
-            for group in lists_of(LIST, patients):
-                tried.update(group)
-                members = self._judged(group)
-                self._load_group(members)
-                self._store.loaded(members, self._watermark())
-                self._report("pull patients", len(tried), len(patients))
+            tried.update(patients)
+            self._judge(patients)
+            self._leave_out_kin()
+            self._load_members([name for name in patients if name not in self._out])
             patients = sorted(self._waiting() - tried)
         self._leave_out_kin()
 
-    def _judged(self, group: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of *group* who are not left out, their Patient records taken in."""
-        search = self._group_search("Patient", group)
-        pages = list(self._walker.proven(search))
+    def _judge(self, patients: list[str]) -> None:
+        """Who of *patients* is left out; the Patient records of the others are taken in."""
+        names = ("Patient", *((CONSENT,) if CONSENT in self._types else ()))
+        pages: dict[_Errand, list[Page]] = {}
+
+        def take(errand: _Errand, page: Page) -> None:
+            pages.setdefault(errand, []).append(page)
+
+        def done(group: tuple[str, ...]) -> None:
+            mine = {errand: pages.pop(errand) for errand in list(pages) if errand.group == group}
+            of = {
+                name: [p for one, found in mine.items() if one.type == name for p in found] for name in names
+            }
+            self._judged(group, of["Patient"], of.get(CONSENT, []))
+
+        self._walk_lists(patients, names, take, done)
+
+    def _judged(self, group: tuple[str, ...], pages: list[Page], consents: list[Page]) -> None:
+        """Those of *group* who are not left out, their Patient records on *pages* taken in."""
         taken = [take_page(self._intake, page, "Patient", self._run, self._number) for page in pages]
         bodies = [body for page in pages for body in page.resources]
         reasons = {name: TEST_PATIENT for one in taken for name in one.test_patients}
-        if CONSENT in self._types:
-            reasons |= dict.fromkeys(self._opted_out(self._group_search(CONSENT, group)), OPT_OUT)
+        reasons |= dict.fromkeys(self._dissenting(consents), OPT_OUT)
         reasons |= dict.fromkeys(listed(self._care.opt_out, lambda: bodies), LISTED)
         # Of what earlier runs found only purges count: every other reason is looked for anew.
         purged = {name: why for name, why in self._out.items() if why == PURGED}
@@ -54,12 +90,11 @@ class Loading(Departing):
         self._same_person |= reasons
         reasons |= {name: self._same_person[name] for name in group if name in self._same_person}
         self._leave_out({name: why for name, why in reasons.items() if name in self._cohort})
-        members = tuple(name for name in group if name not in reasons)
+        members = frozenset(group) - reasons.keys()
         for name in members:
             self._out.pop(name, None)
         for page in pages:
-            self._take(search, page, self._only(frozenset(group), frozenset(members)))
-        return members
+            self._take("Patient", page, self._only(frozenset(group), members))
 
     def _kin(
         self, records: Iterable[tuple[str | None, frozenset[str]]], out: Mapping[str, str]
@@ -91,25 +126,66 @@ class Loading(Departing):
 
         return keep
 
-    def _load_group(self, patients: tuple[str, ...]) -> None:
-        if not patients:
-            return
-        names = [name for name in self._types if name in PATIENT_TYPES]
-        searches = [self._group_search(name, patients) for name in names]
-        keep = self._only(frozenset(patients), frozenset(patients))
-        if self._by_link:
-            self._find_merged(patients)
-        # Walked side by side, taken one after the other: SQLite and the counts stay on this thread.
-        with ThreadPoolExecutor(self._client.limits.connections) as threads:
-            for search, pages in zip(searches, threads.map(self._collect, searches), strict=True):
-                for page in pages:
-                    self._take(search, page, keep)
+    def _load_members(self, patients: list[str]) -> None:
+        """Everything of *patients*; those of a list count as loaded when all types of them are here."""
+        offered = {*self._types, *((_LINKED,) if self._by_link else ())}
+        names = [name for name in _ORDER if name in offered]
+        loaded = 0
 
-    def _find_merged(self, patients: tuple[str, ...]) -> None:
-        """Records that say they replace, or are replaced by, one of *patients*: they join the cohort."""
-        filters = (("link", ",".join(patients)),)
-        search = Search(type="Patient", filters=filters, count=self._count, sort=None, by_post=True)
-        self._walk(search, lambda taken: taken.of_patients(patients, frozenset()))
+        def take(errand: _Errand, page: Page) -> None:
+            asked = frozenset(errand.patients)
+            keep = partial(Taken.of_patients, patients=errand.group, medications=frozenset())
+            self._take(
+                errand.resource_type, page, keep if errand.type == _LINKED else self._only(asked, asked)
+            )
+
+        def done(group: tuple[str, ...]) -> None:
+            nonlocal loaded
+            loaded += len(group)
+            self._store.loaded(group, self._watermark())
+            self._report("pull patients", loaded, len(patients))
+
+        self._walk_lists(patients, names, take, done)
+
+    def _walk_lists(
+        self,
+        patients: list[str],
+        names: Sequence[str],
+        take: Callable[[_Errand, Page], None],
+        done: Callable[[tuple[str, ...]], None],
+    ) -> None:
+        """*take* each page of each of *names* of *patients*, list by list; *done* when a list is whole."""
+        work = (_Errand(name, group, group) for group in lists_of(LIST, patients) for name in names)
+        left: dict[tuple[str, ...], int] = {}
+        with Crew(self._asked, work, threads=self._client.limits.connections).walking() as told:
+            for errand, what in told:
+                if isinstance(what, Page):
+                    take(errand, what)
+                    continue
+                group = errand.group
+                left[group] = left.get(group, len(names)) + (-1 if what is None else len(what))
+                if not left[group]:
+                    del left[group]
+                    done(group)
+
+    def _asked(self, errand: _Errand) -> Iterator[Page | list[_Errand]]:
+        """The pages of *errand*, or smaller errands where several patients have more rows than a page."""
+        search = self._search_of(errand)
+        if errand.type == CONSENT:
+            yield from self._consents(search)
+            return
+        expected = self._walker.counted(search)
+        if expected > self._count and len(errand.patients) > 1:
+            yield errand.parts(expected / self._count)
+        else:
+            yield from self._walker.proven(search, expected=expected)
+
+    def _search_of(self, errand: _Errand) -> Search:
+        """As asked. By `link`: who replaces one of the patients, or is replaced, joins the cohort."""
+        if errand.type != _LINKED:
+            return self._group_search(errand.type, errand.patients)
+        filters = (("link", ",".join(errand.patients)),)
+        return Search(type="Patient", filters=filters, count=self._count, sort=None, by_post=True)
 
     def _load_medications(self, *, again: bool) -> None:
         """The Medications that the stored records refer to, by lists of ids (decisions.md 19)."""
@@ -120,6 +196,3 @@ class Loading(Departing):
             filters = (("_id", ",".join(ids)),)
             search = Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True)
             self._walk(search, lambda taken: taken)
-
-    def _collect(self, search: Search) -> list[Page]:
-        return list(self._walker.proven(search))

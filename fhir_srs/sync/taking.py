@@ -1,6 +1,6 @@
 """What every part of the pull does with a page: judge it, take it into the store, count what it changed."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -33,7 +33,7 @@ PATIENT_TYPES: Mapping[str, str] = {
     "ImagingStudy": "patient",
 }
 CONSENT = "Consent"  # asked for opt-outs, never stored
-LIST = 20  # patients in one search: the fastest on HAPI (hapi.md, rates)
+LIST = 100  # patients in one search, fewer where their rows are more than a page
 _WEEK = timedelta(days=7)
 
 
@@ -129,14 +129,21 @@ class Taking:
             self._out |= news
 
     def _opted_out(self, search: Search) -> set[str]:
-        """Who opted out, by the Consents that *search* finds; without access to them nobody is let in."""
-        today = min(self._moments).date().isoformat() if self._moments else ""
+        """Who opted out, by the Consents that *search* finds."""
+        return self._dissenting(self._consents(search))
+
+    def _consents(self, search: Search) -> Iterator[Page]:
+        """The pages of *search*, for Consents; without access to them nobody is let in."""
         try:
-            bodies = [body for page in self._walker.proven(search) for body in page.resources]
+            yield from self._walker.proven(search)
         except AccessRefused as error:
             raise AccessRefused(
                 f"{error}; [source] consent = false goes without", status=error.status
             ) from None
+
+    def _dissenting(self, pages: Iterable[Page]) -> set[str]:
+        today = min(self._moments).date().isoformat() if self._moments else ""
+        bodies = (body for page in pages for body in page.resources)
         return set(opted_out(bodies, base=self._client.base, today=today))
 
     def _group_search(self, name: str, patients: tuple[str, ...]) -> Search:
@@ -148,20 +155,18 @@ class Taking:
 
     def _walk(self, search: Search, keep: Callable[[Taken], Taken]) -> None:
         for page in self._walker.proven(search):
-            self._take(search, page, keep)
+            self._take(search.type, page, keep)
 
-    def _take(
-        self, search: Search, page: Page, keep: Callable[[Taken], Taken], *, certain: bool = False
-    ) -> None:
+    def _take(self, name: str, page: Page, keep: Callable[[Taken], Taken], *, certain: bool = False) -> None:
         """One page into the store: one transaction (step 4). With *certain* it was read by id, just now."""
         self._clock(page)
-        whole = take_page(self._intake, page, search.type, self._run, self._number)
+        whole = take_page(self._intake, page, name, self._run, self._number)
         taken = keep(whole)
         joined = whole.relatives(self._cohort - self._out.keys()) | set(taken.newcomers)
         changes = self._store.ingest(
             self._run,
             self._number,
-            search.type,
+            name,
             rows=taken.rows,
             outside=taken.outside,
             refused=taken.refused,
@@ -173,7 +178,7 @@ class Taking:
         self._number += 1
         self.echoes |= set(taken.echoes)
         self._cohort |= joined
-        self._tally(search.type, changes)
+        self._tally(name, changes)
         keys = [row.key for row in (*taken.rows, *taken.outside)] + [one.key for one in taken.refused]
         self._doubtful |= {key for key, change in zip(keys, changes, strict=True) if change == "doubtful"}
         self._report("pull pages", self._number)

@@ -39,16 +39,25 @@ class Walker:
     def __init__(self, client: FhirClient, name: Callable[[bytes], str], stop: Callable[[], bool]) -> None:
         self._client, self._name, self._stop = client, name, stop
 
-    def proven(self, search: Search, *, elements: str | None = None) -> Iterator[Page]:
+    def counted(self, search: Search) -> int:
+        """How many rows the server says that *search* has; Incomplete if it does not say."""
+        expected = self._client.ask(count_request(search), decipher_count)
+        if expected is None:
+            raise Incomplete(f"{search.type}: the server does not count")
+        return expected
+
+    def proven(
+        self, search: Search, *, expected: int | None = None, elements: str | None = None
+    ) -> Iterator[Page]:
         """
         Pages of *search*, walked again in smaller ones until the server's count is reached (step 5).
 
-        With *elements* (`id,meta`) only those are asked for: such resources never go into the store (H26).
+        *expected* is that count where it was just asked for. With *elements* (`id,meta`) only those are
+        asked for: such resources never go into the store (H26).
         """
         for _ in range(_TRIES):
-            expected = self._client.ask(count_request(search), decipher_count)
             if expected is None:
-                raise Incomplete(f"{search.type}: the server does not count")
+                expected = self.counted(search)
             seen: set[str] = set()
             try:
                 if expected:
@@ -58,7 +67,7 @@ class Walker:
             else:
                 if len(seen) >= expected:
                     return
-            search = msgspec.structs.replace(search, count=max(search.count // 2, 10))
+            search, expected = msgspec.structs.replace(search, count=max(search.count // 2, 10)), None
         raise Incomplete(f"{search.type}: fewer resources than the server counts")
 
     def _pages(self, search: Search, seen: set[str], elements: str | None) -> Iterator[Page]:

@@ -17,6 +17,7 @@ from fhir_srs.progress import silent
 from fhir_srs.store import Store, open_store, secure_folder
 from fhir_srs.sync.intake import Intake
 from fhir_srs.sync.pull import Care, Pull
+from fhir_srs.sync.taking import LIST
 from fhir_srs.sync.walk import Incomplete
 from tests.server.hospital import Hospital, Json, hospital, stamped
 from tests.server.patients import SCT, course, pain, person, story, surgery_coded
@@ -276,12 +277,12 @@ def test_a_server_without_the_types_that_we_need_fails_before_anything_is_read(t
 def test_an_interrupted_first_load_is_finished_without_losing_what_changed_meanwhile(
     tmp_path: Path,
 ) -> None:
-    people = [one for n in range(25) for one in story(f"p{n:02}")]
+    people = [one for n in range(LIST + 5) for one in story(f"p{n:03}")]
     with hospital(people) as ehr:
         real = ehr.answer
 
         def fail_late(method: str, target: str, body: str) -> tuple[int, Json]:
-            if "p24" in body:
+            if f"p{LIST:03}" in body and "BodyStructure" in target:
                 return 422, {"resourceType": "OperationOutcome"}
             return real(method, target, body)
 
@@ -289,19 +290,34 @@ def test_an_interrupted_first_load_is_finished_without_losing_what_changed_meanw
         with pytest.raises(FhirSrsError):
             pull(ehr, tmp_path)
         assert cursors(tmp_path) == set()
-        # p00 was loaded; now a score of theirs changes, and the rest of the cohort becomes readable.
-        late = stamped(pain(person("p00"), "2024-03-04", 3), version="2", at="2026-01-05T12:30:00.000Z")
+        # p000 was loaded; now a score of theirs changes, and the rest of the cohort becomes readable.
+        late = stamped(pain(person("p000"), "2024-03-04", 3), version="2", at="2026-01-05T12:30:00.000Z")
         ehr.resources = [late if one["id"] == late["id"] else one for one in ehr.resources]
         ehr.answer = real  # type: ignore[method-assign]
         ehr.queries.clear()
         pull(ehr, tmp_path, run="2")
         loads = [one for one in ehr.queries if "Observation/_search" in one]
-        assert not [one for one in loads if "p00" in one]
+        assert loads
+        assert not [one for one in loads if "p000" in one]
     with open_store(tmp_path / "state", "x") as store:
-        payloads = [one for one in store.payloads() if b'"p00-pain-2024-03-04"' in one]
+        payloads = [one for one in store.payloads() if b'"p000-pain-2024-03-04"' in one]
         assert len(payloads) == 1
         assert b'"value":3' in payloads[0]
-        assert len(store.present("Patient")) == 25
+        assert len(store.present("Patient")) == LIST + 5
+
+
+def test_patients_with_more_rows_than_a_page_are_asked_for_in_smaller_lists(tmp_path: Path) -> None:
+    with hospital([one for n in range(40) for one in story(f"p{n:02}")]) as ehr:
+        pull(ehr, tmp_path, count=40)
+        lists = [
+            one for one in ehr.queries if one.startswith("POST /fhir/Observation/_search") and "_count" in one
+        ]
+        assert len(lists) > 1
+        assert not [one for one in ehr.queries if one.startswith("GET /fhir/Observation") and "page" in one]
+    with open_store(tmp_path / "state", "x") as store:
+        assert len(store.present("Observation")) == sum(
+            one["resourceType"] == "Observation" for one in ehr.resources
+        )
 
 
 def test_other_codes_find_another_cohort(ehr: Hospital, tmp_path: Path) -> None:
