@@ -1,6 +1,7 @@
 """One server's rows in the store: resources and refusals here, the other tables in the modules beside."""
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -181,6 +182,17 @@ class Store(Runs, Cohort, Outbox):
     def present(self, resource_type: str) -> frozenset[str]:
         """The ids of that type in the store."""
         return frozenset(self.versions(resource_type))
+
+    def held(self, resource_type: str, names: Iterable[str]) -> frozenset[str]:
+        """Those of *names* that are ids of that type here, in quarantine included."""
+        asked = json.dumps(list(names))
+        rows = self._all(
+            "select id from raw where server = ? and type = ? and deleted_at is null"
+            " and id in (select value from json_each(?)) union select id from quarantine"
+            " where server = ? and type = ? and id in (select value from json_each(?))",
+            *(self._server, resource_type, asked) * 2,
+        )
+        return frozenset(row[0] for row in rows)
 
     def versions(self, resource_type: str, patients: Collection[str] | None = None) -> dict[str, str | None]:
         """The version of each resource of that type, by id; of *patients* alone where given."""

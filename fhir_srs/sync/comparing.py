@@ -1,6 +1,7 @@
 """What is gone from the server leaves the store: when ids are compared, what is read, the brake."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 
@@ -38,15 +39,17 @@ class Comparing(Taking):
             self._store.counted(instant(min(self._moments)))
 
     def _hints(self, marks: Mapping[str, str]) -> Iterator[tuple[Key, str | None]]:
-        """DELETE entries of each type's history, where they name what is here."""
-        here = {one.id for one in self._store.quarantined()}
-        for kind in marks:
-            if kind in self._histories and kind != CONSENT:
-                known = self._store.present(kind) | here
-                after = datetime.fromisoformat(marks[kind]) - self._overlap
-                for name, version in deleted_since(self._client, self._walker, kind, after, self._count):
-                    if name in known:
-                        yield (kind, name), version
+        """DELETE entries of each type's history, asked side by side, where they name what is here."""
+        kinds = [kind for kind in marks if kind in self._histories and kind != CONSENT]
+        with ThreadPoolExecutor(self._client.limits.connections) as threads:
+            deleted = threads.map(lambda kind: self._deleted(kind, marks[kind]), kinds)
+            for kind, names in zip(kinds, deleted, strict=True):
+                here = self._store.held(kind, names)
+                yield from (((kind, name), version) for name, version in names.items() if name in here)
+
+    def _deleted(self, kind: str, mark: str) -> dict[str, str | None]:
+        after = datetime.fromisoformat(mark) - self._overlap
+        return dict(deleted_since(self._client, self._walker, kind, after, self._count))
 
     def _compare(self) -> Iterator[Key]:
         """The ids of the whole cohort, here against there; those that differ are to be read."""

@@ -5,17 +5,19 @@ the rows of their patients are kept. Each search is proven by the server's own c
 what cannot be proven makes the run incomplete (`spec/reliability.md` section 2, `spec/hapi.md` part 2).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from fhir_srs.errors import ProtocolViolation
-from fhir_srs.fhir.answers import Answer, decipher_capabilities, http_date
+from fhir_srs.fhir.answers import Answer, Page, decipher_capabilities, http_date
 from fhir_srs.fhir.sansio import Search, capabilities, code_lists, instant, since
 from fhir_srs.sync.abilities import has_parameter, searchable, with_interaction
 from fhir_srs.sync.comparing import Comparing
+from fhir_srs.sync.crew import Crew
 from fhir_srs.sync.intake import Taken
 from fhir_srs.sync.loading import Loading
 from fhir_srs.sync.opt_out import OPT_OUT
@@ -69,8 +71,7 @@ class Pull(Loading, Comparing):
             self._touched = True
             self._find_cohort()
         marks = {} if again else self._since()
-        for name, watermark in marks.items():
-            self._changes(name, datetime.fromisoformat(watermark) - self._overlap)
+        self._changes({name: datetime.fromisoformat(mark) - self._overlap for name, mark in marks.items()})
         self._leave_out_listed()
         self._load(sorted(self._cohort if again else self._waiting()))
         self._load_medications(again=again)
@@ -104,7 +105,7 @@ class Pull(Loading, Comparing):
         return dict.fromkeys(self._incremental_order(), min(loaded)) if loaded else {}
 
     def _incremental_order(self) -> Iterator[str]:
-        """Procedures first: they say who belongs to the cohort."""
+        """Procedures first: whose treatment is new is then known when the rest of their rows comes."""
         yield "Procedure"
         yield from (name for name in self._types if name != "Procedure")
 
@@ -119,20 +120,29 @@ class Pull(Loading, Comparing):
             search = Search(type="Procedure", filters=(("code", codes),), count=self._count)
             self._walk(search, lambda taken: taken.of_cohort(self._out))
 
-    def _changes(self, name: str, after: datetime) -> None:
-        """Rows of one type stamped at *after* or later; only those of the cohort are kept."""
-        search = Search(type=name, filters=(since(after),), count=self._count)
-        if name == CONSENT:
-            self._leave_out(dict.fromkeys(self._opted_out(search) & self._cohort, OPT_OUT))
-            return
-        known = self._store.present("Medication") if name == "Medication" else frozenset()
+    def _changes(self, marks: Mapping[str, datetime]) -> None:
+        """Rows of each type stamped at its mark or later, side by side; only those of the cohort are kept."""
+        searches = [
+            Search(type=name, filters=(since(after),), count=self._count) for name, after in marks.items()
+        ]
+        consents: list[Page] = []
+        with Crew(self._rows, searches, threads=self._client.limits.connections).walking() as told:
+            for search, page in told:
+                if isinstance(page, Page) and search.type == CONSENT:
+                    consents.append(page)
+                elif isinstance(page, Page):
+                    self._take(search.type, page, partial(self._changed, after=marks[search.type]))
+        # Last, when it is known who joined the cohort.
+        self._leave_out(dict.fromkeys(self._dissenting(consents) & self._cohort, OPT_OUT))
 
-        def keep(taken: Taken) -> Taken:
-            if taken.stamped_before(instant(after)):
-                raise ProtocolViolation("the server ignores _lastUpdated")
-            return self._members_only(taken, known)
+    def _rows(self, search: Search) -> Iterator[Page]:
+        return self._consents(search) if search.type == CONSENT else self._walker.proven(search)
 
-        self._walk(search, keep)
+    def _changed(self, taken: Taken, *, after: datetime) -> Taken:
+        if taken.stamped_before(instant(after)):
+            raise ProtocolViolation("the server ignores _lastUpdated")
+        medications = any(row.type == "Medication" for row in taken.rows)
+        return self._members_only(taken, self._store.present("Medication") if medications else frozenset())
 
 
 def _dated_capabilities(answer: Answer, route: str) -> tuple[dict[str, Any], datetime | None]:
