@@ -313,14 +313,21 @@ class _Run:
         outbox = self.session.outbox
         keep = self.definitions.profile_changed(outbox.definitions()) and not self.options.retract
         sent = list(items(plan, known, target=target, recorded=self.machine.now(), keep=keep))
-        fit = [one for one in sent if _passes(one)]
-        writer = Writer(self.session.target, outbox, outbox=known.outbox, report=self.report, stop=self.stop)
-        outcomes = writer.write(fit)
-        self.state.written = written(outcomes, refused=len(sent) - len(fit), plan=plan)
+        writer = Writer(
+            self.session.target,
+            outbox,
+            outbox=known.outbox,
+            report=self.report,
+            stop=self.stop,
+            passes=_passes,
+        )
+        outcomes = writer.write(sent)
+        unsent = len(sent) - len(outcomes) - writer.refused
+        self.state.written = written(outcomes, refused=writer.refused, plan=plan)
         self._remember(profile=not keep or not self.state.planned.retract)
-        if len(outcomes) < len(fit) and self.stop():
+        if unsent and self.stop():
             raise Stopped("stopped by a signal; what was not sent is sent by the next run")
-        if self.state.written.failed or len(outcomes) < len(fit):
+        if self.state.written.failed or unsent:
             raise DataError(f"{len(sent) - confirmed_in(outcomes)} results were not written")
 
     def _remember(self, *, profile: bool) -> None:

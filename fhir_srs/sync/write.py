@@ -1,14 +1,15 @@
 """Write: what was planned goes to the server, is read back, and only then counts as done.
 
-`PENDING` is committed before any request. A transaction holds whole units (an Observation with its
-Provenance); a refused one is halved down to the unit that is to blame. Where an answer is lost the server's
-copy decides, never a blind second try (`spec/reliability.md` section 2, I7 to I9, F39, F40).
+`PENDING` is committed before the request that it is about. A transaction holds whole units (an Observation
+with its Provenance); a refused one is halved down to the unit that is to blame. Where an answer is lost the
+server's copy decides, never a blind second try (`spec/reliability.md` section 2, I7 to I9, F39, F40).
 """
 
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
 
@@ -78,29 +79,49 @@ class Writer:
         outbox: Mapping[str, Sent],
         report: Report,
         stop: Callable[[], bool],
+        passes: Callable[[Item], bool] = lambda _: True,
     ) -> None:
         self._client, self._store, self._report, self._stop = client, store, report, stop
         self._known = dict(outbox)
+        self._passes = passes
+        self.refused = 0
 
     def write(self, items: Sequence[Item]) -> list[Outcome]:
         """
         The outcome of each of *items*, in their order; those not begun when asked to stop are left out.
 
-        A Device and a Group are sent before the results that refer to them; these go over as many
-        connections as the client may use.
+        A Device and a Group are sent before the results that refer to them, and the first results alone: a
+        server that refuses everything is found out by them. The rest goes over as many connections as the
+        client may use, the next transaction made ready meanwhile. Items that *passes* refuses are counted
+        in `refused`, and neither sent nor noted.
         """
-        self._store.post(self._line(item, "PENDING") for item in items)
         outcomes: list[Outcome] = []
+        under_way: deque[Future[list[Outcome]]] = deque()
+        ordered = sorted(items, key=_is_result)
         with ThreadPoolExecutor(self._client.limits.connections) as threads:
-            for groups in _side_by_side(transactions(items), self._client.limits.connections):
+            for group in transactions(filter(self._fits, ordered)):
+                room = self._client.limits.connections if outcomes and _is_result(outcomes[-1].item) else 0
+                while len(under_way) > room:
+                    self._take(under_way.popleft(), outcomes, len(items))
                 if self._stop() or _hopeless(outcomes):
                     break
-                for sent in threads.map(partial(self._send, tries=_TRIES), groups):
-                    passing("before-confirm")
-                    self._store.post(one.line for one in sent)
-                    outcomes += sent
-                    self._report("write", len(outcomes), len(items))
+                self._store.post(self._line(item, "PENDING") for item in group)
+                under_way.append(threads.submit(self._send, group, tries=_TRIES))
+            while under_way:
+                self._take(under_way.popleft(), outcomes, len(items))
         return outcomes
+
+    def _fits(self, item: Item) -> bool:
+        fits = self._passes(item)
+        self.refused += not fits
+        return fits
+
+    def _take(self, sent: "Future[list[Outcome]]", outcomes: list[Outcome], total: int) -> None:
+        found = sent.result()
+        passing("before-confirm")
+        self._store.post(one.line for one in found)
+        outcomes += found
+        self._report("write", len(outcomes), total)
 
     def _send(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
         passing("before-send")
@@ -205,26 +226,16 @@ def transactions(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield group
 
 
-def _side_by_side(groups: Iterable[list[Item]], most: int) -> Iterator[tuple[list[Item], ...]]:
-    """
-    *groups* in their order, *most* at a time; alone while they hold what others refer to, and the first.
-
-    A server that refuses everything is found out by the first group.
-    """
-    rest = iter(groups)
-    for group in rest:
-        yield (group,)
-        if group[-1].reference.startswith("Observation/"):
-            break
-    while batch := tuple(itertools.islice(rest, most)):
-        yield batch
+def _is_result(item: Item) -> bool:
+    """Whether *item* is none that others refer to (a Device, a Group)."""
+    return item.reference.startswith("Observation/")
 
 
 def _hopeless(outcomes: Sequence[Outcome]) -> bool:
     """Whether going on is vain: a Device or Group that results refer to is missing, or nothing was taken."""
-    failed = [one for one in outcomes if one.state == "FAILED"]
-    base = any(not one.item.reference.startswith("Observation/") for one in failed)
-    return base or (bool(outcomes) and len(failed) == len(outcomes))
+    base = itertools.takewhile(lambda one: not _is_result(one.item), outcomes)
+    missing = any(one.state == "FAILED" for one in base)
+    return missing or (bool(outcomes) and all(one.state == "FAILED" for one in outcomes))
 
 
 def confirmed(line: Sent, body: bytes, version: str | None) -> Sent:
