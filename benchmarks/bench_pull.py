@@ -1,11 +1,12 @@
 """Pull from a real HAPI server into a store, as a sync does. Reference: the same pages, thrown away.
 
-    python -m benchmarks.bench_pull {note|ours|pages|requests} BASE NOTES
+    python -m benchmarks.bench_pull {note|ours|pages|requests|windows} BASE NOTES
 
 Ours asks for counts, proves each search, decodes, scrubs and stores. The reference `pages` asks for the same
 pages over plain httpx with as many connections, follows `next`, and looks at nothing else; `requests` asks
-for the counts too, which shows how much of our time the server takes to count. NOTES is a file with the
-requests, made by an unmeasured run of ours.
+for the counts too, which shows how much of our time the server takes to count. `windows` is the fastest
+way to read everything from HAPI (spec/hapi.md, rates): windows of `_lastUpdated` of one page each, without
+a cohort and without a proof. NOTES is a file with the requests, made by an unmeasured run of ours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,9 +28,9 @@ import msgspec
 from benchmarks.gen import records
 from benchmarks.measure import Round, compare, fresh, report
 from fhir_srs.config import Sync
-from fhir_srs.fhir.answers import Answer
+from fhir_srs.fhir.answers import Answer, decipher_count
 from fhir_srs.fhir.client import FhirClient, Server
-from fhir_srs.fhir.sansio import Request
+from fhir_srs.fhir.sansio import Request, Search, count_request, instant, search_request
 from fhir_srs.mapping.profile import load_profile
 from fhir_srs.progress import silent
 from fhir_srs.store import open_store
@@ -39,6 +41,8 @@ T = TypeVar("T")
 SYNC = Sync()  # the defaults: what a user who sets nothing gets
 MATCH = b'"mode":"match"'  # one in every entry of a searchset
 NEXT = re.compile(rb'"relation":"next","url":"([^"]+)"')
+WINDOW = 2000  # rows of a window (spec/hapi.md, rates)
+EVER = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
 LOADERS = 4  # the fastest way to load a cohort into HAPI (spec/hapi.md, rates)
 
 
@@ -47,10 +51,11 @@ class Notes(msgspec.Struct):
 
     searches: list[Request] = []
     counts: list[Request] = []
+    windows: list[Request] = []
 
 
 def rounds(
-    base: str, number: int, *, reference: Literal["pages", "requests"], server: int | None
+    base: str, number: int, *, reference: Literal["pages", "requests", "windows"], server: int | None
 ) -> list[Round]:
     """*number* rounds on wall time, against the server at *base* with process id *server*."""
     with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +66,7 @@ def rounds(
             ["benchmarks.bench_pull", "ours", base, notes],
             rounds=number,
             clock="wall",
-            same=("pages", "resources"),
+            same=("distinct",) if reference == "windows" else ("pages", "resources"),
             server=server,
         )
 
@@ -129,25 +134,43 @@ def pull(base: str, notes: Path, *, note: bool) -> None:
             store.begin_run("benchmark", started="2026-01-01T00:00:00Z", capabilities="{}")
             report(
                 lambda: pulling.pull(full=True),
-                lambda _: {"pages": client.pages, "resources": client.resources},
+                lambda _: {
+                    "pages": client.pages,
+                    "resources": client.resources,
+                    "distinct": sum(store.live().values()),
+                },
             )
+            types = list(store.live())
         if note:
+            client.notes.windows = [one for name in types for one in windows(client, name, EVER)]
             notes.write_bytes(msgspec.json.encode(client.notes))
 
 
-def read(base: str, notes: Path, *, counts: bool) -> None:
-    """The same pages, as fast as httpx gives them, and the *counts* too if wanted."""
-    noted = msgspec.json.decode(notes.read_bytes(), type=Notes)
-    requests = [*noted.searches, *(noted.counts if counts else [])]
+def windows(client: FhirClient, name: str, within: tuple[datetime, datetime]) -> list[Request]:
+    """Searches of one page each that together give all of the type *name* stamped *within*."""
+    first, end = within
+    bounds = (("_lastUpdated", f"ge{instant(first)}"), ("_lastUpdated", f"lt{instant(end)}"))
+    search = Search(type=name, filters=bounds, count=WINDOW)
+    number = client.ask(count_request(search), decipher_count) or 0
+    if number <= WINDOW:
+        return [search_request(search)] if number else []
+    middle = first + (end - first) / 2
+    return windows(client, name, (first, middle)) + windows(client, name, (middle, end))
+
+
+def read(base: str, requests: list[Request]) -> None:
+    """The pages of *requests*, as fast as httpx gives them."""
     limits = httpx.Limits(max_connections=SYNC.connections)
     with (
         httpx.Client(limits=limits, headers={"Accept-Encoding": "gzip"}, timeout=300) as http,
         ThreadPoolExecutor(SYNC.connections) as threads,
     ):
-        report(
-            lambda: list(threads.map(lambda one: _walk(http, base, one), requests)),
-            lambda seen: {"pages": sum(p for p, _ in seen), "resources": sum(r for _, r in seen)},
-        )
+        report(lambda: list(threads.map(lambda one: _walk(http, base, one), requests)), _seen)
+
+
+def _seen(walked: list[tuple[int, int]]) -> dict[str, int]:
+    resources = sum(number for _, number in walked)
+    return {"pages": sum(pages for pages, _ in walked), "resources": resources, "distinct": resources}
 
 
 def _walk(http: httpx.Client, base: str, request: Request) -> tuple[int, int]:
@@ -166,8 +189,14 @@ def main() -> None:
     what, base, notes = sys.argv[1], sys.argv[2], Path(sys.argv[3])
     if what in {"ours", "note"}:
         pull(base, notes, note=what == "note")
-    else:
-        read(base, notes, counts=what == "requests")
+        return
+    noted = msgspec.json.decode(notes.read_bytes(), type=Notes)
+    ways = {
+        "pages": noted.searches,
+        "requests": [*noted.searches, *noted.counts],
+        "windows": noted.windows,
+    }
+    read(base, ways[what])
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Crew(Generic[W]):
     def __init__(self, step: Step[W], work: Iterable[W], *, threads: int) -> None:
         self._step, self._work = step, iter(work)
         self._told: queue.Queue[Told[W] | BaseException | None] = queue.Queue(threads)
-        self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._run, name="crew") for _ in range(threads)]
         self._turn = threading.Condition()
         self._parts: deque[W] = deque()
         self._busy = 0

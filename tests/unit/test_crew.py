@@ -25,7 +25,7 @@ def pages_of(number: int) -> Iterator[Page | Sequence[int]]:
 
 
 def others() -> int:
-    return threading.active_count() - 1
+    return sum(one.name == "crew" for one in threading.enumerate())
 
 
 def test_each_piece_gives_its_pages_in_order_then_none() -> None:
