@@ -41,7 +41,8 @@ def run_demo(out: Path, *, keep: bool, say: Say, report: Report) -> None:
         settings = _settings(folder, server.base_url, cohort)
         first = run_sync(settings, report=report)
         say(f"\nFirst {run_text(first)}")
-        second = run_sync(settings, report=report)
+        # In full: planned from all data again, not left as the first run settled it.
+        second = run_sync(settings, report=report, full=True)
         say(f"\nSecond {run_text(second)}")
     _check(first, second)
     say("\nRyu 2008, published and recomputed from FHIR resources:\n")

@@ -101,8 +101,12 @@ class FhirClient:
 
     def _open(self, server: Server) -> httpx.Client:
         headers = {"User-Agent": "fhir-srs", "Accept-Encoding": "gzip"}
+        secure = server.ca_file or any(one[0] == "https" for one in (origin(server.base), *server.allowed))
         transport = DeadlineTransport(
-            self._deadline, verify=_tls(server.ca_file), connections=self.limits.connections
+            self._deadline,
+            # Reading the certificates of the system takes 20 ms: not where nothing can be asked by TLS.
+            verify=_tls(server.ca_file) if secure else None,
+            connections=self.limits.connections,
         )
         timeout = httpx.Timeout(self.limits.read, connect=self.limits.connect)
         return httpx.Client(

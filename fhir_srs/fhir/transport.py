@@ -88,7 +88,7 @@ class _Body(httpx.SyncByteStream):
 class DeadlineTransport(httpx.BaseTransport):
     """httpx's transport over HTTP/1.1 with keep-alive, bounded by *deadline*; no proxies, no redirects."""
 
-    def __init__(self, deadline: Deadline, *, verify: ssl.SSLContext, connections: int) -> None:
+    def __init__(self, deadline: Deadline, *, verify: ssl.SSLContext | None, connections: int) -> None:
         self._pool = httpcore.ConnectionPool(
             ssl_context=verify,
             max_connections=connections,

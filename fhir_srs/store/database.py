@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from fhir_srs.store.cohort import Cohort
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import local_errors
+from fhir_srs.store.marks import Marks
 from fhir_srs.store.outbox import Outbox
 from fhir_srs.store.rows import Change, Refused, Row
 from fhir_srs.store.runs import Runs
@@ -26,7 +27,7 @@ _PULLED = {
 _REFUSED = ("type", "id", "version", "reason", "path", "patient", "first_seen", "attempts")
 
 
-class Store(Runs, Cohort, Outbox):
+class Store(Runs, Cohort, Outbox, Marks):
     """One server's rows in the store of a folder; made by `open_store`."""
 
     def beside(self, base: str) -> "Store":
@@ -76,16 +77,24 @@ class Store(Runs, Cohort, Outbox):
                 "insert or ignore into cohort (server, patient) values (?, ?)",
                 [(self._server, patient) for patient in patients],
             )
-            self._db.executemany(
-                "update outbox set seen_version = ? where server = ? and id = ?",
-                [(version, self._server, name) for name, version in (echoes or {}).items()],
-            )
+            self._see({f"{resource_type}/{name}": version for name, version in (echoes or {}).items()})
             self._db.execute(
                 "insert or replace into page (run, number, type, rows) values (?, ?, ?, ?)",
                 (run, number, resource_type, len(rows) + len(refused)),
             )
         passing("page-committed")
         return changes
+
+    def _see(self, results: Mapping[str, str | None]) -> None:
+        self._db.executemany(
+            "update outbox set seen_version = ? where server = ? and key = ? and seen_version is not ?",
+            [(version, self._server, key, version) for key, version in results.items()],
+        )
+
+    def miss(self, results: Iterable[str]) -> None:
+        """Note that these results of ours (`Observation/x`), or some of them, were deleted on the server."""
+        with self._transaction():
+            self._see(dict.fromkeys(results))
 
     def _upsert(self, row: Row, certain: bool) -> Change:
         old = self._db.execute(

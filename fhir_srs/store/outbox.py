@@ -1,6 +1,7 @@
 """The outbox: everything that we mean to have on a server, committed before any request (I8, I9)."""
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable
 
 import msgspec
 
@@ -24,6 +25,15 @@ class Outbox(Connected):
         return {
             row[0]: msgspec.convert(dict(zip(names, row, strict=True)), Sent, strict=False) for row in rows
         }
+
+    def knows(self, keys: Collection[str]) -> bool:
+        """Whether all of *keys* are lines of the outbox."""
+        rows = self._all(
+            "select count(*) from outbox where server = ? and key in (select value from json_each(?))",
+            self._server,
+            json.dumps(sorted(keys)),
+        )
+        return int(rows[0][0]) == len(keys)
 
     def outbox_states(self) -> dict[str, int]:
         """How many lines are in each state."""

@@ -8,7 +8,7 @@ from fhir_srs.errors import ConfigurationError
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import local_errors, open_private
 
-SCHEMA = 2
+SCHEMA = 3
 
 # Schema 1. A trigger, not a habit: I5 holds whatever code writes the cursor.
 _TABLES = """
@@ -66,7 +66,26 @@ update raw set patient = substr(patient, 1, instr(patient, '/_history/') - 1)
 create index raw_patient on raw (server, patient);
 """
 
-_STEPS = (_TABLES, _OWNED)
+# Schema 3: marks. That all is settled holds until a resource, or one of our results on the server, changes;
+# again by triggers, whatever code it is that writes.
+_MARKS = """
+create table mark (
+  server integer not null references server, name text not null, text text not null,
+  primary key (server, name)) without rowid;
+create trigger raw_new after insert on raw
+begin delete from mark where server = new.server and name = 'settled'; end;
+create trigger raw_changed after update on raw
+begin delete from mark where server = new.server and name = 'settled'; end;
+create trigger raw_gone after delete on raw
+begin delete from mark where server = old.server and name = 'settled'; end;
+create trigger result_changed after update of seen_version on outbox
+when new.seen_version is not old.seen_version
+begin delete from mark where server = new.server and name = 'settled'; end;
+create trigger result_gone after delete on outbox
+begin delete from mark where server = old.server and name = 'settled'; end;
+"""
+
+_STEPS = (_TABLES, _OWNED, _MARKS)
 
 _PRAGMAS = (
     "journal_mode = wal",

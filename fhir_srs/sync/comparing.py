@@ -16,7 +16,7 @@ class Comparing(Taking):
 
     def _census_is_due(self) -> bool:
         """Whether all ids must be compared: asked for, long ago, or no history tells of deletions (H10)."""
-        if self._care.counted or not set(self._types) - {CONSENT} <= self._histories:
+        if self._care.counted or not set(self._types) - {CONSENT} <= self.histories:
             return True
         last = moment_of(self._store.census())
         if last is None:
@@ -40,11 +40,13 @@ class Comparing(Taking):
 
     def _hints(self, marks: Mapping[str, str]) -> Iterator[tuple[Key, str | None]]:
         """DELETE entries of each type's history, asked side by side, where they name what is here."""
-        kinds = [kind for kind in marks if kind in self._histories and kind != CONSENT]
+        kinds = [kind for kind in marks if kind in self.histories and kind != CONSENT]
         with ThreadPoolExecutor(self._client.limits.connections) as threads:
             deleted = threads.map(lambda kind: self._deleted(kind, marks[kind]), kinds)
             for kind, names in zip(kinds, deleted, strict=True):
                 here = self._store.held(kind, names)
+                if unknown := names.keys() - here:
+                    self._store.miss(f"{kind}/{name}" for name in unknown)
                 yield from (((kind, name), version) for name, version in names.items() if name in here)
 
     def _deleted(self, kind: str, mark: str) -> dict[str, str | None]:

@@ -17,7 +17,7 @@ from fhir_srs.fhir.sansio import capabilities
 from fhir_srs.progress import Report, silent
 from fhir_srs.results.canonical import canonical_hash
 from fhir_srs.results.definitions import rebased
-from fhir_srs.store import Store
+from fhir_srs.store import SETTLED, Store
 from fhir_srs.sync.abilities import writable
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.session import connected, local_store
@@ -93,6 +93,8 @@ def upload_definitions(
     ]
     outcomes = Writer(client, store, outbox=store.outbox(), report=report, stop=stop).write(items)
     done = [one.item.kind for one in outcomes if one.state == "CONFIRMED"]
+    if items:
+        store.unmark(SETTLED)  # which FHIR profiles results may claim is another thing now
     if len(done) < len(items):
         raise DataError(f"{len(items) - len(done)} of our definitions were not stored")
     return Uploaded(done.count("create"), done.count("update"), len(wanted) - len(items))

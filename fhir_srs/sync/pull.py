@@ -6,7 +6,7 @@ what cannot be proven makes the run incomplete (`spec/reliability.md` section 2,
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,17 +14,23 @@ import msgspec
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Answer, Page, decipher_capabilities, http_date
-from fhir_srs.fhir.sansio import Search, capabilities, code_lists, instant, since
-from fhir_srs.sync.abilities import has_parameter, searchable, with_interaction
+from fhir_srs.fhir.sansio import Search, capabilities, code_lists, count_request, instant, since
+from fhir_srs.model import to_json
+from fhir_srs.store import CAPABILITIES
+from fhir_srs.sync.abilities import has_parameter, reduced, searchable, with_interaction
 from fhir_srs.sync.comparing import Comparing
 from fhir_srs.sync.crew import Crew
 from fhir_srs.sync.intake import Taken
 from fhir_srs.sync.loading import Loading
 from fhir_srs.sync.opt_out import OPT_OUT
+from fhir_srs.sync.session import WRITTEN_TYPES
 from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES, Care
 
 __all__ = ["PATIENT_TYPES", "REQUIRED", "Care", "Pull", "Pulled"]
 
+_DAY = timedelta(days=1)
+# Of these types the statement is read, here and for writing.
+_ASKED = frozenset({"Patient", *PATIENT_TYPES, "Medication", CONSENT, *WRITTEN_TYPES, "StructureDefinition"})
 REQUIRED = frozenset({"Patient", "Procedure", "Observation"})
 
 
@@ -40,11 +46,18 @@ class Pull(Loading, Comparing):
 
     def capabilities(self) -> dict[str, Any]:
         """
-        What the server can do; the first answer of a run, whose Date starts the clock (steps 1 and 2).
+        What the server can do, and what time it is there: that starts the clock (steps 1 and 2).
 
-        A server that cannot search what we need fails here, before anything was read.
+        Asked once a day, by the server's clock, and again after a run that was not done. A server that
+        cannot search what we need fails here, before anything was read.
         """
-        statement, date = self._client.ask(capabilities(), _dated_capabilities)
+        date = self._date_of_a_search() if self._store.mark(CAPABILITIES) and not self._care.anew else None
+        statement = self._known_statement(date)
+        if statement is None:
+            whole, date = self._client.ask(capabilities(), _dated_capabilities)
+            statement = reduced(whole, _ASKED)
+            if date is not None:
+                self._store.set_mark(CAPABILITIES, to_json([instant(date), statement]).decode())
         self._moments = [date] if date else []
         offered = searchable(statement)
         missing = sorted(REQUIRED - offered)
@@ -52,11 +65,26 @@ class Pull(Loading, Comparing):
             raise ProtocolViolation(f"the server cannot search {', '.join(missing)}")
         named = ("Patient", *PATIENT_TYPES, "Medication", *((CONSENT,) if self._care.consent else ()))
         self._types = tuple(name for name in named if name in offered)
-        self._histories = with_interaction(statement, "history-type")
-        if not {*self._types} - {CONSENT} <= self._histories:
+        self.histories = with_interaction(statement, "history-type")
+        if not {*self._types} - {CONSENT} <= self.histories:
             self.notes.append("no history of every type: all ids are compared in each run (H10)")
         self._by_link = has_parameter(statement, "Patient", "link")
         return statement
+
+    def _date_of_a_search(self) -> datetime | None:
+        """The Date of the answer to a small question: the first answer of the run."""
+        search = Search(type="Patient", filters=(("_id", "0"),), count=1)
+        return self._client.ask(
+            count_request(search), lambda answer, _: http_date(answer.headers.get("date"))
+        )
+
+    def _known_statement(self, now: datetime | None) -> dict[str, Any] | None:
+        """The statement that the server made within a day before *now*, if it did."""
+        text = self._store.mark(CAPABILITIES)
+        if text is None or now is None:
+            return None
+        at, statement = msgspec.json.decode(text, type=tuple[str, dict[str, Any]])
+        return statement if timedelta(0) <= now - datetime.fromisoformat(at) < _DAY else None
 
     def pull(self, *, full: bool) -> Pulled:
         """

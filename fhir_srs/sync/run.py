@@ -5,6 +5,7 @@ what is written is read back. The rooms do the work; here it is only put in orde
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from fhir_srs.results.gate import resource_refusals
 from fhir_srs.results.observations import build_results
 from fhir_srs.results.plan import Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
-from fhir_srs.store import Store
+from fhir_srs.store import CAPABILITIES, SETTLED, Store
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
@@ -36,6 +37,7 @@ from fhir_srs.sync.opt_out import read_list
 from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look
 from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.pull import Care, Pull, Pulled
+from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
 from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
 from fhir_srs.sync.telling import State, confirmed_in, planned, summarised, written
 from fhir_srs.sync.vanished import Braked
@@ -162,6 +164,8 @@ class _Run:
             self.state.end("failed" if self.state.pulled else "incomplete", error)
         except FhirSrsError as error:
             self.state.end("failed", error)
+        if self.state.status != "done":
+            self.session.store.unmark(CAPABILITIES)
         summary = summarised(self.state, self.session, finished=stamp(self.machine.now()))
         told = {"run_id": summary.run, "status": summary.status, "reason": summary.error}
         _LOG.info("run ended", extra=told)
@@ -208,6 +212,7 @@ class _Run:
             brake=self._brake(),
             census=sync.census,
             counted=self.options.census,
+            anew=self.options.full or self.options.census,
             opt_out=self.opt_out,
             consent=self.settings.source.consent,
             reads_only=self.state.dry_run,
@@ -233,14 +238,48 @@ class _Run:
         """Map, derive, plan and write what the store now holds."""
         chosen, state = self.settings.study.cutoff, self.state
         state.cutoff = pulled.started.date() if chosen == "server" else chosen
+        basis = basis_of(self.settings, self.definitions, state.cutoff)
+        before = settled(self.session.outbox, basis) if self._may_be_settled() else None
+        if before:
+            state.repeat(before)
+            _LOG.info("nothing new", extra={"run_id": state.run})
+            return
+        self.session.outbox.unmark(SETTLED)
         state.mapped = mapped = map_resources(self.session.store.payloads(), profile=self.definitions.profile)
         self.report("map", len(mapped.lesions), len(mapped.lesions))
         target = self._result_target(mapped)
         wanted = self._wanted(mapped, target, state.cutoff)
         known = self._look(wanted)
         plan = self._plan(wanted, known)
-        if self._may_write:
-            self._write(plan, known, target)
+        if self._may_write and self._write(plan, known, target):
+            self._settle(mapped, basis)
+
+    def _may_be_settled(self) -> bool:
+        """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
+        asked, pull = self.options, self.state.pull
+        insists = asked.full or asked.retract or asked.recreate or asked.overwrite or asked.census
+        if insists or pull is None or pull.compared or not self.session.one_server:
+            return False
+        results = {f"Observation/{name}" for name in pull.echoes}
+        return "Observation" in pull.histories and self.session.outbox.knows(results)
+
+    def _settle(self, mapped: Mapped, basis: str) -> None:
+        """Note for the next run that all is as wanted; a target apart does not say when it changes."""
+        if not self.session.one_server:
+            return
+        state = self.state
+        found = Settled(
+            basis=basis,
+            lesions=len(mapped.lesions),
+            patients=len(mapped.patients),
+            outcomes=state.outcomes,
+            results=state.planned.create + state.planned.update + state.planned.unchanged,
+            conflict=state.written.conflict,
+            externally_deleted=state.written.externally_deleted,
+            refused=Counter(issue.reason for issue in mapped.issues if not issue.used),
+            resources=mapped.counts,
+        )
+        settle(self.session.outbox, found)
 
     def _result_target(self, mapped: Mapped) -> ResultTarget:
         chosen = self.settings.target
@@ -308,8 +347,8 @@ class _Run:
             raise Braked("more results would be withdrawn than the brake allows; nothing was written")
         return plan
 
-    def _write(self, plan: Plan, known: Known, target: ResultTarget) -> None:
-        """Send *plan*. An edited site profile withdraws nothing by itself (decisions.md 4)."""
+    def _write(self, plan: Plan, known: Known, target: ResultTarget) -> bool:
+        """Send *plan*; whether that was all of it: an edited profile withdraws nothing (decisions.md 4)."""
         outbox = self.session.outbox
         keep = self.definitions.profile_changed(outbox.definitions()) and not self.options.retract
         sent = list(items(plan, known, target=target, recorded=self.machine.now(), keep=keep))
@@ -324,11 +363,13 @@ class _Run:
         outcomes = writer.write(sent)
         unsent = len(sent) - len(outcomes) - writer.refused
         self.state.written = written(outcomes, refused=writer.refused, plan=plan)
-        self._remember(profile=not keep or not self.state.planned.retract)
+        whole = not keep or not self.state.planned.retract
+        self._remember(profile=whole)
         if unsent and self.stop():
             raise Stopped("stopped by a signal; what was not sent is sent by the next run")
         if self.state.written.failed or unsent:
             raise DataError(f"{len(sent) - confirmed_in(outcomes)} results were not written")
+        return whole
 
     def _remember(self, *, profile: bool) -> None:
         """Note what studies and profile the results on the server were made by."""

@@ -50,6 +50,7 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
     What a pull is careful about, beside completeness.
 
     *brake* bounds what may be gone; *census* is how often all ids are compared, *counted* asks for it now.
+    With *anew* the server is asked again what it can do.
     *opt_out* are entries of the list file; without *consent* no Consent is asked for. With *reads_only*
     nothing but GET and searches is sent.
     """
@@ -57,6 +58,7 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
     brake: Brake = Brake()
     census: timedelta = _WEEK
     counted: bool = False
+    anew: bool = False
     opt_out: frozenset[str] = frozenset()
     consent: bool = True
     reads_only: bool = False
@@ -100,7 +102,7 @@ class Taking:
         self._same_person: dict[str, str] = {}
         self._care = care
         self._walker = Walker(client, intake.name, stop)
-        self._histories: frozenset[str] = frozenset()
+        self.histories: frozenset[str] = frozenset()
         self._by_link = False
         self.found: dict[str, Counts] = {}
         self.notes: list[str] = []

@@ -7,11 +7,12 @@ from datetime import date
 from typing import Any
 
 from fhir_srs.errors import FhirSrsError
-from fhir_srs.model import Estimate, Mapped, to_json
+from fhir_srs.model import Estimate, Mapped, ResourceCounts, to_json
 from fhir_srs.results.plan import Plan
 from fhir_srs.store import Store
 from fhir_srs.summary import NOTHING_READ, Compared, Found, Planned, RunStatus, RunSummary, Written
 from fhir_srs.sync.pull import Pull, Pulled
+from fhir_srs.sync.quiet import Settled
 from fhir_srs.sync.session import Session
 from fhir_srs.sync.write import Outcome
 
@@ -32,11 +33,17 @@ class State:
     pull: Pull | None = None
     pulled: Pulled | None = None
     mapped: Mapped | None = None
+    settled: Settled | None = None
     cutoff: date | None = None
     outcomes: int = 0
     tables: dict[tuple[str, str], list[Estimate]] = field(default_factory=dict)
     planned: Planned = field(default_factory=Planned)
     written: Written = field(default_factory=Written)
+
+    def repeat(self, before: Settled) -> None:
+        """Nothing is new: what the run *before* came to holds."""
+        self.settled, self.outcomes = before, before.outcomes
+        self.planned, self.written = before.planned, before.written
 
     def end(self, status: RunStatus, error: FhirSrsError) -> None:
         """The run ended with *error*."""
@@ -45,7 +52,7 @@ class State:
 
 def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
     """The summary of the run, noted in the store too where the run had begun."""
-    pull, store = state.pull, session.store
+    pull, store, before = state.pull, session.store, state.settled
     summary = RunSummary(
         run=state.run,
         status=state.status,
@@ -59,9 +66,9 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         outbox=session.outbox.outbox_states(),
         quarantined=store.refusals(),
         last_success=finished if state.status == "done" else store.last_success(),
-        lesions=len(state.mapped.lesions) if state.mapped else 0,
-        patients=len(state.mapped.patients) if state.mapped else 0,
-        resources=state.mapped.counts if state.mapped else NOTHING_READ,
+        lesions=len(state.mapped.lesions) if state.mapped else before.lesions if before else 0,
+        patients=len(state.mapped.patients) if state.mapped else before.patients if before else 0,
+        resources=_counts(state),
         outcomes=state.outcomes,
         planned=state.planned,
         written=state.written,
@@ -96,9 +103,15 @@ def _compared(pull: Pull | None) -> dict[str, Compared]:
     return {name: Compared(one.here, len(one.missing), len(one.unknown)) for name, one in found}
 
 
+def _counts(state: State) -> ResourceCounts:
+    if state.mapped:
+        return state.mapped.counts
+    return state.settled.resources if state.settled else NOTHING_READ
+
+
 def _refused(state: State, store: Store) -> dict[str, int]:
     """Resources that count for nothing, by reason: those in quarantine and those mapping refused."""
-    refused = store.refusals()
+    refused = dict(Counter(store.refusals()) + Counter(state.settled.refused if state.settled else {}))
     for issue in state.mapped.issues if state.mapped else ():
         if not issue.used:
             refused[issue.reason] = refused.get(issue.reason, 0) + 1

@@ -7,10 +7,11 @@ import sqlite3
 import stat
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fhir_srs.errors import Busy, ConfigurationError, LocalIOError
-from fhir_srs.store import Refused, Row, Sent, Store, open_store, secure_folder, state_folder
+from fhir_srs.store import SETTLED, Refused, Row, Sent, Store, open_store, secure_folder, state_folder
 
 BASE = "https://x/fhir"
 EARLY, LATE = "2026-01-05T10:00:00.000Z", "2026-01-05T11:00:00.000Z"
@@ -43,6 +44,43 @@ def test_folder_and_files_are_private_whatever_the_umask(folder: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert set(modes) == {"state.lock", "store.sqlite", "store.sqlite-wal", "store.sqlite-shm"}
     assert set(modes.values()) == {0o600}
+
+
+def sent(name: str, *, version: str = "1") -> Sent:
+    key = f"Observation/{name}"
+    return Sent(
+        key=key, id=name, desired_sha="a", state="CONFIRMED", base_version=version, seen_version=version
+    )
+
+
+CHANGES = {
+    "a new resource": lambda store: store.ingest("r1", 1, "Observation", rows=[row("1", name="new")]),
+    "a changed one": lambda store: store.ingest(
+        "r1", 1, "Observation", rows=[row("2", at=LATE, payload=b'{"x":1}')]
+    ),
+    "one that moved away": lambda store: store.ingest("r1", 1, "Observation", outside=[row("2", at=LATE)]),
+    "one that is gone": lambda store: store.bury({("Observation", "a"): "2"}, LATE),
+    "a patient left out": lambda store: store.leave_out({"Patient/p": "opt-out"}),
+    "a result edited": lambda store: store.ingest("r1", 1, "Observation", echoes={"srs-1": "2"}),
+    "a result deleted": lambda store: store.miss(["Observation/srs-1"]),
+    "a backup put back": lambda store: store.distrust(),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_settled_is_so_until_anything_changes(folder: Path, what: str) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store).ingest(
+            "r1", 0, "Observation", rows=[msgspec.structs.replace(row("1"), patient="Patient/p")]
+        )
+        store.post([sent("srs-1")])
+        store.set_mark(SETTLED, "all")
+        # What is pulled again as it was, and our own result as we wrote it, change nothing.
+        store.ingest("r1", 1, "Observation", rows=[row("1")], echoes={"srs-1": "1"})
+        store.miss(["Observation/srs-unknown"])
+        assert store.mark(SETTLED) == "all"
+        CHANGES[what](store)
+        assert store.mark(SETTLED) is None
 
 
 def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None:
@@ -203,7 +241,8 @@ def test_I22_a_file_that_is_no_store_is_an_error_of_ours_and_is_not_replaced(fol
 
 
 def test_the_outbox_gives_back_what_was_put_in(folder: Path) -> None:
-    line = Sent(key="srs-a", id="srs-a", desired_sha="d", state="PENDING", base_version="3", retracted=True)
+    key = "Observation/srs-a"
+    line = Sent(key=key, id="srs-a", desired_sha="d", state="PENDING", base_version="3", retracted=True)
     with open_store(folder, BASE) as store:
         begun(store)
         store.post([line])
@@ -211,7 +250,7 @@ def test_the_outbox_gives_back_what_was_put_in(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         (found,) = store.outbox().values()
     assert found.seen_version == "4"
-    assert (found.key, found.state, found.base_version, found.retracted) == ("srs-a", "PENDING", "3", True)
+    assert (found.key, found.state, found.base_version, found.retracted) == (key, "PENDING", "3", True)
 
 
 def test_a_dry_run_works_on_a_copy(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""Marks: what a run leaves for the next, each by its name."""
+
+from fhir_srs.store.connection import Connected
+
+# That the results on the server are as wanted. Triggers of the schema take it away at the first change.
+SETTLED = "settled"
+# What the server said that it can do, and when.
+CAPABILITIES = "capabilities"
+
+
+class Marks(Connected):
+    """The marks of one server."""
+
+    def mark(self, name: str) -> str | None:
+        """The text of the mark *name*, if it is there."""
+        rows = self._all("select text from mark where server = ? and name = ?", self._server, name)
+        return str(rows[0][0]) if rows else None
+
+    def set_mark(self, name: str, text: str) -> None:
+        """Set the mark *name*."""
+        with self._transaction():
+            self._db.execute("insert or replace into mark values (?, ?, ?)", (self._server, name, text))
+
+    def unmark(self, name: str) -> None:
+        """Take the mark *name* away."""
+        with self._transaction():
+            self._db.execute("delete from mark where server = ? and name = ?", (self._server, name))

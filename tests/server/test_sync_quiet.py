@@ -1,0 +1,133 @@
+"""A run that finds nothing new plans nothing, and everything that could change a result ends that.
+
+docs/decisions/040-runs-with-nothing-new.md
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from fhir_srs.summary import RunSummary
+from fhir_srs.sync import run_sync
+from fhir_srs.sync.conformance import put_definitions
+from fhir_srs.testing.server import RunningServer, running_server
+from tests.server.patients import pain, person
+from tests.server.test_sync import Ward, done, resources, run, settings
+
+
+class Site:
+    """A server whose results were written, and the state folder that knows it."""
+
+    def __init__(self, server: RunningServer, folder: Path) -> None:
+        self.server, self.folder, self.ward = server, folder, Ward(server.base_url)
+        self.first = self.run()
+
+    def run(self, **options: Any) -> RunSummary:
+        return done(run(self.server, self.folder, **options))
+
+    def planned_anew(self, **options: Any) -> bool:
+        """Whether a run reads the server's copies of results, which every plan begins with."""
+        seen = len(self.server.requests)
+        self.run(**options)
+        return ("POST", "/fhir") in [
+            (method, path.rstrip("/")) for method, path in self.server.requests[seen:]
+        ]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with running_server(resources()) as server:
+        one = Site(server, tmp_path)
+        yield one
+        one.ward.close()
+
+
+def test_with_nothing_new_a_run_says_what_the_last_one_found_and_only_searches(site: Site) -> None:
+    before, seen = site.ward.versions(), len(site.server.requests)
+    second = site.run()
+    assert {method for method, _ in site.server.requests[seen:]} == {"GET"}
+    assert (second.lesions, second.patients, second.outcomes) == (
+        site.first.lesions,
+        site.first.patients,
+        site.first.outcomes,
+    )
+    assert (second.resources, second.refused) == (site.first.resources, site.first.refused)
+    assert second.planned.unchanged == site.first.planned.create
+    assert second.requests < site.first.requests
+    assert site.ward.versions() == before
+
+
+def test_a_full_run_plans_all_again_and_finds_it_as_the_quiet_one_said(site: Site) -> None:
+    quiet, full = site.run(), site.run(full=True)
+    assert full.tables
+    assert not quiet.tables
+    for name in ("lesions", "patients", "outcomes", "resources", "refused", "planned", "written"):
+        assert getattr(full, name) == getattr(quiet, name), name
+
+
+def test_a_changed_score_is_planned_and_the_run_after_it_is_quiet_again(site: Site) -> None:
+    assert not site.planned_anew()
+    site.ward.put(pain(person("a"), "2024-03-04", 1))
+    assert site.run().written.updated > 0
+    assert not site.planned_anew()
+
+
+def test_a_result_that_another_deleted_is_told_by_the_next_run_and_by_those_after_it(site: Site) -> None:
+    name = min(site.ward.results())
+    httpx.delete(f"{site.server.base_url}/Provenance/{provenance_of(site, name)}").raise_for_status()
+    httpx.delete(f"{site.server.base_url}/Observation/{name}").raise_for_status()
+    assert [site.run().written.externally_deleted for _ in range(3)] == [1, 1, 1]
+
+
+def provenance_of(site: Site, name: str) -> str:
+    told = site.ward.all("Provenance").items()
+    return next(key for key, one in told if one["target"][0]["reference"] == f"Observation/{name}")
+
+
+def test_a_result_that_another_edited_is_told_by_the_next_run_and_by_those_after_it(site: Site) -> None:
+    result = next(one for _, one in sorted(site.ward.results().items()) if "valueQuantity" in one)
+    site.ward.put({**result, "valueQuantity": {**result["valueQuantity"], "value": 99}})
+    assert [site.run().written.conflict for _ in range(3)] == [1, 1, 1]
+
+
+def test_a_copy_of_a_result_that_the_outbox_does_not_know_is_looked_at(site: Site) -> None:
+    result = next(iter(site.ward.results().values()))
+    site.ward.put({**result, "id": "srs-anothers"})
+    assert site.planned_anew()
+
+
+def test_after_our_definitions_were_put_on_the_server_all_is_planned(site: Site) -> None:
+    put_definitions(settings(site.server.base_url, site.folder))
+    assert site.run().tables
+
+
+@pytest.mark.parametrize("option", ["full", "retract", "recreate", "overwrite", "census"])
+def test_what_an_operator_insists_on_is_planned(site: Site, option: str) -> None:
+    assert site.planned_anew(**{option: True})
+
+
+def test_another_cutoff_is_planned(site: Site) -> None:
+    chosen = settings(site.server.base_url, site.folder)
+    study = chosen.study.model_copy(update={"cutoff": date(2025, 6, 30)})
+    summary = done(run_sync(chosen.model_copy(update={"study": study})))
+    assert summary.tables
+
+
+def test_a_dry_run_may_be_quiet_too_and_leaves_the_mark(site: Site) -> None:
+    assert site.run(dry_run=True).planned.unchanged == site.first.planned.create
+    assert not site.planned_anew()
+
+
+def test_what_the_mark_holds_is_counts_and_reasons_alone(site: Site) -> None:
+    from fhir_srs.store import SETTLED
+    from fhir_srs.sync.session import local_store
+
+    with local_store(settings(site.server.base_url, site.folder)) as (_, store):
+        told = msgspec.json.decode(store.mark(SETTLED) or "{}")
+    assert told["lesions"] == site.first.lesions
+    assert "Patient/" not in str(told)
