@@ -35,6 +35,23 @@ app = typer.Typer(
 )
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        _say(f"fhir-srs {version('fhir-srs')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version, and end")
+    ] = False,
+) -> None:
+    """Pain control after radiosurgery of spinal metastases, from any FHIR R4 server."""
+
+
 class Format(StrEnum):
     """How estimates are printed."""
 

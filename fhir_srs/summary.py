@@ -56,7 +56,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     estimates by (study, version), *resources* the fates of what was mapped, *patients* how many have a
     lesion; these, *requests*, *cutoff* and the two of the error are more than `--json` prints. *outbox*
     counts what we mean to have on the target by state, *quarantined* unreadable resources by reason;
-    *last_success* is the end of the last run that was done.
+    *last_success* is the end of the last run that was done, *clock_skew* the seconds between the server's
+    clock and ours.
     """
 
     run: str
@@ -70,6 +71,7 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     outbox: Mapping[str, int] = {}
     quarantined: Mapping[str, int] = {}
     last_success: str | None = None
+    clock_skew: float | None = None
     compared: Mapping[str, Compared] = {}
     lesions: int = 0
     outcomes: int = 0

@@ -6,6 +6,7 @@ httpx or httpcore leaves as an exception; they carry addresses (`spec/reliabilit
 """
 
 import logging
+import socket
 import ssl
 import zlib
 from collections.abc import Callable, Iterable
@@ -247,7 +248,23 @@ def _lost(route: str, error: Exception) -> Exception:
     """Our exception for one of the network; only the kind of the other is kept, its text has addresses."""
     if _is_tls_refusal(error):
         return SecurityViolation(f"{route}: TLS failed")
-    return TransportTransient(f"{route}: {type(error).__name__}")
+    return TransportTransient(f"{route}: {_unreachable(error) or type(error).__name__}")
+
+
+# Why there is no connection at all, for an operator who has to mend it.
+_UNREACHABLE: tuple[tuple[type[OSError], str], ...] = (
+    (socket.gaierror, "the name of the server is not known"),
+    (ConnectionRefusedError, "nothing listens at the address of the server"),
+)
+
+
+def _unreachable(error: BaseException | None) -> str | None:
+    while error is not None:
+        for kind, text in _UNREACHABLE:
+            if isinstance(error, kind):
+                return text
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _is_tls_refusal(error: BaseException | None) -> bool:

@@ -35,12 +35,18 @@ def run_text(summary: RunSummary) -> str:
     lines = [
         f"run {summary.run}: {summary.status}{mode}",
         f"pulled: {found}",
-        f"mapped: {summary.lesions:,} lesions",
-        f"derived: {summary.outcomes:,} outcomes at the data cutoff {summary.cutoff}",
-        f"planned: {planned.create:,} to create, {planned.update:,} to update, "
-        f"{planned.retract:,} to retract, {planned.unchanged:,} unchanged",
-        f"wrote: {written.created:,} created, {written.updated:,} updated, {written.retracted:,} retracted",
     ]
+    if summary.cutoff is None:
+        lines.append("the run ended before anything was mapped, planned or written")
+    else:
+        lines += [
+            f"mapped: {summary.lesions:,} lesions",
+            f"derived: {summary.outcomes:,} outcomes at the data cutoff {summary.cutoff}",
+            f"planned: {planned.create:,} to create, {planned.update:,} to update, "
+            f"{planned.retract:,} to retract, {planned.unchanged:,} unchanged",
+            f"wrote: {written.created:,} created, {written.updated:,} updated, "
+            f"{written.retracted:,} retracted",
+        ]
     if written.failed or written.conflict:
         lines.append(f"not written: {written.failed:,} failed, {written.conflict:,} in conflict")
     if written.externally_deleted:

@@ -15,6 +15,7 @@ from fhir_srs.sync.abilities import searchable, with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles, our_definitions
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.pull import PATIENT_TYPES, REQUIRED
+from fhir_srs.sync.run import prepared
 from fhir_srs.sync.session import WRITTEN_TYPES, connected, local_store
 
 _SKEW = 600.0  # seconds: more is an error (F26), more than a minute a warning (section 8, Metrics)
@@ -30,7 +31,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 def examine(settings: Settings, machine: Machine) -> list[Finding]:
-    """What was found on source and target. Raises Busy, ConfigurationError; a server's error is a finding."""
+    """
+    What was found on source and target; a server's error is a finding.
+
+    Raises, as a run would before it asks a server: ConfigurationError, UsageError, Busy, LocalIOError.
+    """
+    prepared(settings)
     with (
         local_store(settings) as (folder, store),
         connected(settings, machine, folder, store) as session,

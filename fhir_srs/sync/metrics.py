@@ -7,12 +7,18 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from fhir_srs.errors import LocalIOError
+from fhir_srs.store import OutboxState
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.taking import moment_of
 
 _READABLE = 0o644  # a collector runs under another account, and nothing here is about a patient
+
+# A count of nothing is told too: an alert on what grows sees nothing of a series that is new.
+_NO_RESULTS: Mapping[str, int] = dict.fromkeys(get_args(OutboxState), 0)
+_NONE_REFUSED = {"resource-unreadable": 0}
 
 
 def write_metrics(path: Path, summary: RunSummary) -> None:
@@ -54,10 +60,12 @@ def _metrics(one: RunSummary) -> Iterator[tuple[str, str, Samples]]:
     yield "run_duration_seconds", "How long the last run took.", took
     yield "watermark_lag_seconds", "Age of what is complete, by type.", dict(_lags(one, finished))
     yield "resources_total", "Resources of the last pull.", dict(_resources(one))
-    yield "quarantined", "Resources that cannot be read.", _by("reason", one.quarantined)
+    yield "quarantined", "Resources that cannot be read.", _by("reason", {**_NONE_REFUSED, **one.quarantined})
     yield "patients_left_out", "Patients left out.", _by("reason", one.left_out)
-    yield "outbox", "Results by state.", _by("state", one.outbox)
+    yield "outbox", "Results by state.", _by("state", {**_NO_RESULTS, **one.outbox})
     yield "http_requests_total", "Requests of the last run.", {(): float(one.requests)}
+    skew: Samples = {} if one.clock_skew is None else {(): one.clock_skew}
+    yield "clock_skew_seconds", "Between the server's clock and ours.", skew
     missing = {name: compared.missing for name, compared in one.compared.items()}
     yield "census_missing", "Ids that the last census missed on the server.", _by("type", missing)
 

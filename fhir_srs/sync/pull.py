@@ -59,6 +59,7 @@ class Pull(Loading, Comparing):
             if date is not None:
                 self._store.set_mark(CAPABILITIES, to_json([instant(date), statement]).decode())
         self._moments = [date] if date else []
+        self.server_time = date
         offered = searchable(statement)
         missing = sorted(REQUIRED - offered)
         if missing:

@@ -197,6 +197,8 @@ class _Run:
             care=self._care(),
         )
         statement = pull.capabilities()
+        if pull.server_time is not None:
+            state.clock_skew = abs((self.machine.now() - pull.server_time).total_seconds())
         self._check_writable(statement)
         self.session.store.begin_run(
             state.run, started=state.started, capabilities=to_json(statement).decode()

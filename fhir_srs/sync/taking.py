@@ -104,6 +104,7 @@ class Taking:
         self._walker = Walker(client, intake.name, stop)
         self.histories: frozenset[str] = frozenset()
         self._by_link = False
+        self.server_time: datetime | None = None
         self.found: dict[str, Counts] = {}
         self.notes: list[str] = []
         self.echoes: set[str] = set()

@@ -29,6 +29,7 @@ class State:
     exit_code: int = 0
     error: str | None = None
     lacking: tuple[str, ...] = ()
+    clock_skew: float | None = None
     target_statement: Mapping[str, Any] = field(default_factory=dict)
     pull: Pull | None = None
     pulled: Pulled | None = None
@@ -66,6 +67,7 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         outbox=session.outbox.outbox_states(),
         quarantined=store.refusals(),
         last_success=finished if state.status == "done" else store.last_success(),
+        clock_skew=state.clock_skew,
         lesions=len(state.mapped.lesions) if state.mapped else before.lesions if before else 0,
         patients=len(state.mapped.patients) if state.mapped else before.patients if before else 0,
         resources=_counts(state),
