@@ -16,6 +16,7 @@ import typer
 from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
+    from fhir_srs.endpoints import Study
     from fhir_srs.engine import MappedFiles
     from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped, ResourceCounts
@@ -87,6 +88,14 @@ Sources = Annotated[
     list[Path], typer.Argument(metavar="SOURCE", help="files or folders: .ndjson, .ndjson.gz, .json")
 ]
 ProfileName = Annotated[str, typer.Option("--profile", help="site profile, by name or file")]
+FigureWords = Annotated[
+    str | None,
+    typer.Option(
+        "--figure",
+        metavar="WORDS",
+        help='explain the figure that has these words, such as "ryu2008 pain-control A 365"',
+    ),
+]
 Settings = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="settings, fhir-srs.toml")]
 
 
@@ -380,6 +389,7 @@ def endpoints(
     as_published: Annotated[
         bool, typer.Option("--as-published", help="only whom the publication would have taken")
     ] = False,
+    figure: FigureWords = None,
 ) -> None:
     """Derive the endpoints of files and estimate them under one study or several, side by side."""
     from fhir_srs.endpoints import load_study
@@ -394,6 +404,9 @@ def endpoints(
     last_day = _day(cutoff)
     studies = [load_study(name) for name in study]
     mapped, tally = _mapped(sources, profile)
+    if figure is not None:
+        _say(_explained(mapped, studies, last_day, figure, as_json=format_ is Format.JSON))
+        return
     found = [analyse(mapped, one, last_day, asked) for one in studies]
     printers: dict[Format, Callable[[], str]] = {
         Format.TABLE: lambda: analyses_text(found),
@@ -402,6 +415,20 @@ def endpoints(
     }
     _say(printers[format_]())
     _note_lines(attrition_lines(tally))
+
+
+def _explained(
+    mapped: "Mapped", studies: "Sequence[Study]", cutoff: date, figure: str, *, as_json: bool
+) -> str:
+    """The figure of *studies* that has the words of *figure*, explained."""
+    from fhir_srs.endpoints import derive
+    from fhir_srs.estimates import estimate
+    from fhir_srs.report.explain import explanation_json
+    from fhir_srs.report.figure import explain_figure, figure_text
+
+    outcomes = [derive(mapped, study=one, data_cutoff=cutoff) for one in studies]
+    told = explain_figure([(one, estimate(one)) for one in outcomes], figure)
+    return explanation_json(told).decode() if as_json else figure_text(told)
 
 
 @study_files.command("check")
@@ -456,19 +483,29 @@ def schema(
 
 @app.command()
 def explain(
-    lesion: Annotated[str, typer.Argument(metavar="LESION", help="lesion_id, or how that alone begins")],
     config: Settings,
+    lesion: Annotated[
+        str | None, typer.Argument(metavar="LESION", help="lesion_id, or how that alone begins")
+    ] = None,
     endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="this endpoint only")] = None,
+    figure: FigureWords = None,
     as_json: Annotated[bool, typer.Option("--json", help="as one JSON object")] = False,
 ) -> None:
-    """Show where the numbers of a lesion come from: its events, the rules, the resource versions."""
+    """Show where a number comes from: of a lesion, an endpoint of it, or a printed figure of all."""
     from fhir_srs.config import load_settings
-    from fhir_srs.model import to_json
-    from fhir_srs.report.explain import explanation_text
-    from fhir_srs.sync.explain import explained
+    from fhir_srs.report.explain import explanation_json, explanation_text
+    from fhir_srs.report.figure import figure_text
+    from fhir_srs.sync.explain import explained, explained_figure
 
-    told = explained(load_settings(config), lesion, endpoint)
-    _say(to_json(told).decode() if as_json else explanation_text(told))
+    if (lesion is None) == (figure is None):
+        raise UsageError("explain takes a LESION, or --figure with the words of a figure")
+    settings = load_settings(config)
+    if figure is not None:
+        found = explained_figure(settings, figure)
+        _say(explanation_json(found).decode() if as_json else figure_text(found))
+    elif lesion is not None:
+        told = explained(settings, lesion, endpoint)
+        _say(explanation_json(told).decode() if as_json else explanation_text(told))
 
 
 @app.command()

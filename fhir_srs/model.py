@@ -171,6 +171,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
     Other endpoints are told in the same way: *scale* names the scale of their *baseline* and *value*
     (ranks, the higher the better), *term* what a toxicity is. *lesion_id* is None for a patient's.
+    *working* is how the category comes from the values, a line each.
     """
 
     study: str
@@ -195,6 +196,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     grain: Grain = "lesion"
     scale: str | None = None
     term: str | None = None
+    working: tuple[str, ...] = ()
 
 
 class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -203,7 +205,7 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
     *description* says what ended it, *sources* the resource versions that say so; *cause* names the
     competing event. A row left out of its endpoint has no `days` and a *reason* instead. *free_until* is
     the last day seen without the event, where it is not *days*: in the reading of the interval between two
-    visits, and before a competing event.
+    visits, and before a competing event. *working* is how it comes from dates and values, a line each.
     """
 
     study: str
@@ -224,13 +226,55 @@ class TimeToEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     flags: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    working: tuple[str, ...] = ()
+
+
+class Term(msgspec.Struct, frozen=True, gc=False):
+    """One day on which a curve moved: rows at risk, events, competing events, and the curve from then on."""
+
+    day: int
+    at_risk: int
+    events: int
+    competing: int
+    value: float
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that a figure does not count, and why; *lesion_id* is None for a patient's row."""
+
+    patient: str
+    lesion_id: str | None
+    segment: str | None = None
+    reason: str
+    sources: tuple[str, ...] = ()
+
+
+class Grounds(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a figure is made of: the outcomes it counts, what it leaves out, and its arithmetic.
+
+    *counted* are the rows of the numerator, or those that ended in the event; *others* the rest of the
+    denominator. *terms* are the days on which a curve moved, up to the figure's. *arithmetic* says in a line
+    each how the value and its interval come from these.
+    """
+
+    counted: tuple[Response | TimeToEvent, ...] = ()
+    others: tuple[Response | TimeToEvent, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    terms: tuple[Term, ...] = ()
+    arithmetic: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Counts alone: a figure may come into a log, its patients may not."""
+        return f"<{len(self.counted)} counted, {len(self.others)} others, {len(self.left_out)} left out>"
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """One printed figure with its interval, denominator and method (design.md 4.1, decisions.md 14, 17).
 
     Proportions are fractions, times are days. A bound that does not exist is None, never 0 or infinity;
-    *low_status* and *high_status* then say whether it was not reached or cannot be estimated.
+    *low_status* and *high_status* then say whether it was not reached or cannot be estimated. *grounds* are
+    what it was made of, where it was made of outcomes.
     """
 
     name: str = ""
@@ -258,6 +302,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     competing: int | None = None
     numerator: int | None = None
     denominator: int | None = None
+    grounds: Grounds | None = None
 
 
 class TestResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -366,7 +411,9 @@ __all__ = [
     "Evidence",
     "Fit",
     "Grain",
+    "Grounds",
     "Issue",
+    "LeftOut",
     "Lesion",
     "Mapped",
     "Patient",
@@ -377,6 +424,7 @@ __all__ = [
     "Severity",
     "Status",
     "Technique",
+    "Term",
     "TestResult",
     "TimeToEvent",
     "content_id",

@@ -9,6 +9,7 @@ from itertools import groupby
 
 import msgspec
 
+from fhir_srs.endpoints.assessments import Refusal
 from fhir_srs.endpoints.courses import Course, Excluded, read_courses
 from fhir_srs.endpoints.flare import derive_flare
 from fhir_srs.endpoints.fracture import derive_fractures
@@ -31,7 +32,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     What `derive` returns, in a total order; *excluded* are the lesions that the study does not take.
 
     *recorded* are the kinds of event of which the cohort has any record by the cutoff: what nobody records
-    is not absent.
+    is not absent. *refused* are the pain records that the rules did not look at, with their reasons.
     """
 
     study: Study
@@ -40,6 +41,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     times: list[TimeToEvent]
     excluded: list[Excluded]
     recorded: frozenset[str]
+    refused: list[Refusal]
 
 
 def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
@@ -62,6 +64,7 @@ def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
         responses=responses,
         times=times,
         excluded=excluded,
+        refused=[one for course in courses for one in course.refused],
         recorded=frozenset(one.kind for one in mapped.events if one.on is None or one.on.last <= data_cutoff),
     )
 

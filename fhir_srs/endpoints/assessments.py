@@ -6,9 +6,10 @@ under observation: from 28 days before its first fraction to the day before its 
 One day gives one assessment: its worst score.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from types import MappingProxyType
 
 import msgspec
 
@@ -42,12 +43,43 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
         return self.since <= day and (self.until is None or day < self.until)
 
 
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that the rules do not look at for a lesion, and why: a key of REFUSALS."""
+
+    lesion_id: str
+    source: str
+    reason: str
+
+
+REFUSALS: Mapping[str, str] = MappingProxyType(
+    {
+        "after-death": "dated after the death",
+        "no-date": "not dated",
+        "other-site": "of a site that is no treated lesion",
+        "other-scale": "on another scale than the baseline",
+        "later-that-day": "on the day of treatment, after its end",
+        "not-attributable": "of the patient, while several treated lesions were under observation",
+        "not-under-observation": "of the patient, while this lesion was not under observation",
+        "lower-score-of-the-day": "a worse score of the same day counts",
+        "before-baseline-window": "before the baseline window",
+        "earlier-than-baseline": "in the baseline window, but a later day counts",
+        "during-treatment": "after the first fraction, up to t0",
+        "after-retreatment": "from the retreatment on",
+    }
+)
+
+
 class Scores(msgspec.Struct, frozen=True, kw_only=True):
-    """What one lesion has: its assessments by day, those with a partial date, and days it cannot claim."""
+    """
+    What one lesion has: its assessments by day, those with a partial date, and days it cannot claim.
+
+    *refused* are the scores of the lesion and of its patient that are none of these.
+    """
 
     dated: tuple[Assessment, ...]
     partial: tuple[Assessment, ...]
     not_attributable: tuple[PartialDate, ...]
+    refused: tuple[Refusal, ...] = ()
 
 
 def series(event: Event) -> str:
@@ -98,23 +130,44 @@ def read_scores(
     lesion_ids, own = linked | {lesion.lesion_id}, lesion.lesion_id
     mine: list[Event] = []
     strange: list[PartialDate] = []
-    for event, on in _pains(events, wanted):
-        if after_treatment(event, lesion):
+    refused: list[Refusal] = []
+    for event in events:
+        if event.kind != "pain" or not (event.lesion_id is None or event.lesion_id in lesion_ids):
             continue
-        seen = under_observation(spans, on)
-        if event.lesion_id in lesion_ids or (event.lesion_id is None and claim(own, seen)):
+        reason = _unread(event, lesion, wanted) or _unclaimed(event, own, spans, claim)
+        if reason is None:
             mine.append(event)
-        elif event.lesion_id is None and own in seen:
-            strange.append(on)
+            continue
+        refused.append(Refusal(lesion_id=own, source=event.source, reason=reason))
+        if reason == "not-attributable" and event.on:
+            strange.append(event.on)
     dated = _by_day(event for event in mine if event.on and event.on.day)
     partial = tuple(_undated(event) for event in mine if event.on and not event.on.day)
-    return Scores(dated=dated, partial=partial, not_attributable=tuple(strange))
+    taken = {source for one in (*dated, *partial) for source in one.sources}
+    lower = [event.source for event in mine if event.source not in taken]
+    refused += [Refusal(lesion_id=own, source=one, reason="lower-score-of-the-day") for one in lower]
+    return Scores(dated=dated, partial=partial, not_attributable=tuple(strange), refused=tuple(refused))
 
 
-def _pains(events: Iterable[Event], wanted: str) -> Iterator[tuple[Event, PartialDate]]:
-    for event in events:
-        if is_score(event) and event.on is not None and series(event) == wanted:
-            yield event, event.on
+def _unread(event: Event, lesion: Lesion, wanted: str) -> str | None:
+    """Why a pain record is none for *lesion*, whoever's it is."""
+    if not is_score(event):
+        return "other-site"
+    if event.on is None:
+        return "no-date"
+    if series(event) != wanted:
+        return "other-scale"
+    return "later-that-day" if after_treatment(event, lesion) else None
+
+
+def _unclaimed(event: Event, own: str, spans: Sequence[Span], claim: Claim) -> str | None:
+    """Why the lesion *own* may not claim a score of the patient; None for one that is linked to it."""
+    if event.lesion_id is not None or event.on is None:
+        return None
+    seen = under_observation(spans, event.on)
+    if claim(own, seen):
+        return None
+    return "not-attributable" if own in seen else "not-under-observation"
 
 
 def is_score(event: Event) -> bool:

@@ -3,7 +3,7 @@
 Days are whole calendar days from t0, the date of the last fraction unless the study says otherwise.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from fhir_srs.dates import PartialDate
 from fhir_srs.endpoints.assessments import (
     Assessment,
     Claim,
+    Refusal,
     Scores,
     claims,
     is_score,
@@ -50,7 +51,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     *baseline* is the assessment before treatment, or *baseline_reason* says why there is none;
     *follow_up* are the assessments from day 1 to the day before retreatment. *findings* are the lesion's
     dated events of other kinds, and those of the patient that it may claim, by day; *events* are all of
-    the patient's. *companions* are the second sites, where the study asks for them.
+    the patient's. *companions* are the second sites, where the study asks for them. *refused* are the pain
+    records that the rules do not look at, each with its reason.
     """
 
     lesion: Lesion
@@ -69,6 +71,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     companions: tuple[Companion, ...] = ()
     flags: tuple[str, ...] = ()
+    refused: tuple[Refusal, ...] = ()
 
     def day(self, on: date) -> int:
         """Days from t0 to *on*."""
@@ -157,7 +160,41 @@ def _course(lesion: Lesion, history: History, index: str | None) -> Course:
         events=events,
         companions=_companions(lesion, history),
         flags=(*_flags(lesion, study), *unknown_criteria(lesion, history)),
+        refused=tuple(_refused(lesion, history, own, baseline, follow_up)),
     )
+
+
+def _refused(
+    lesion: Lesion,
+    history: History,
+    own: Scores,
+    baseline: Assessment | None,
+    follow_up: Sequence[Assessment],
+) -> Iterator[Refusal]:
+    """The pain records of *lesion* and its patient that no rule looks at: each says why, once."""
+    name = lesion.lesion_id
+    for event in history.after_death:
+        if event.kind == "pain" and event.lesion_id in (None, name):
+            yield Refusal(lesion_id=name, source=event.source, reason="after-death")
+    yield from own.refused
+    used = {source for one in (baseline, *follow_up) if one for source in one.sources}
+    for one in own.dated:
+        for source in one.sources:
+            if source not in used:
+                yield Refusal(lesion_id=name, source=source, reason=_misplaced(one, lesion, history))
+
+
+def _misplaced(one: Assessment, lesion: Lesion, history: History) -> str:
+    """Why a dated assessment is neither the baseline nor follow-up."""
+    start = lesion.start.last if lesion.start else None
+    zero = time_zero(lesion, history.study)
+    if one.on is None or start is None or zero is None or zero.day is None:
+        return "no-date"
+    if one.on < start + timedelta(days=history.study.baseline_first_day):
+        return "before-baseline-window"
+    if one.on <= start:
+        return "earlier-than-baseline"
+    return "during-treatment" if one.on <= zero.day else "after-retreatment"
 
 
 def _findings(lesion: Lesion, history: History, claim: Claim) -> tuple[Event, ...]:

@@ -74,40 +74,60 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One line of a rule set: if *holds*, the category; *arm* is its name in the output."""
+    """One line of a rule set: if *holds*, the category; *arm* is its name in the output, *says* its words."""
 
     arm: str
     category: Category
     holds: Callable[[Change], bool]
+    says: str
 
 
 # Chow 2012 as read in spec/endpoints.md section 3, resolution order. `pp-both` is our only deviation
 # from the literal text (docs/decisions/003).
 ICPRE = (
-    Step("cr", "CR", lambda c: c.after == 0 and not c.increased),
-    Step("pp-both", "PP", lambda c: c.worse and c.rise),
-    Step("pp-pain", "PP", lambda c: c.worse and not c.fall),
-    Step("pp-omed", "PP", lambda c: c.rise and c.before <= c.after < c.before + c.delta),
-    Step("pr-pain", "PR", lambda c: c.better and not c.increased),
-    Step("pr-omed", "PR", lambda c: c.fall and c.after <= c.before),
-    Step("ir", "IR", lambda _: True),
+    Step("cr", "CR", lambda c: c.after == 0 and not c.increased, "pain 0 and no more opioid"),
+    Step(
+        "pp-both", "PP", lambda c: c.worse and c.rise, "pain up by delta or more, and opioid up by a quarter"
+    ),
+    Step(
+        "pp-pain",
+        "PP",
+        lambda c: c.worse and not c.fall,
+        "pain up by delta or more, and opioid not down by a quarter",
+    ),
+    Step(
+        "pp-omed",
+        "PP",
+        lambda c: c.rise and c.before <= c.after < c.before + c.delta,
+        "opioid up by a quarter, and pain as before or up by less than delta",
+    ),
+    Step(
+        "pr-pain",
+        "PR",
+        lambda c: c.better and not c.increased,
+        "pain down by delta or more, and no more opioid",
+    ),
+    Step(
+        "pr-omed", "PR", lambda c: c.fall and c.after <= c.before, "opioid down by a quarter, and pain not up"
+    ),
+    Step("ir", "IR", lambda _: True, "none of the others"),
 )
 # `threshold` of section 3: analgesic-blind, every score in one class.
 THRESHOLD = (
-    Step("cr", "CR", lambda c: c.after == 0),
-    Step("pr", "PR", lambda c: c.better),
-    Step("prog", "PROG", lambda c: c.worse),
-    Step("stable", "STABLE", lambda _: True),
+    Step("cr", "CR", lambda c: c.after == 0, "pain 0"),
+    Step("pr", "PR", lambda c: c.better, "pain down by delta or more"),
+    Step("prog", "PROG", lambda c: c.worse, "pain up by delta or more"),
+    Step("stable", "STABLE", lambda _: True, "pain changed by less than delta"),
 )
 # RTOG 0631 (PMID 37079324): a drop of at least 3 without more opioid; the other categories from memory
 # (section 3, decisions.md E10). A drop with more opioid is indeterminate, also down to 0.
 RTOG = (
-    Step("ir-omed", "IR", lambda c: c.better and c.increased),
-    Step("prog-pain", "PROG", lambda c: c.worse),
-    Step("prog-omed", "PROG", lambda c: c.increased),
-    Step("cr", "CR", lambda c: c.after == 0),
-    Step("pr", "PR", lambda c: c.better),
-    Step("stable", "STABLE", lambda _: True),
+    Step("ir-omed", "IR", lambda c: c.better and c.increased, "pain down by delta or more, but more opioid"),
+    Step("prog-pain", "PROG", lambda c: c.worse, "pain up by delta or more"),
+    Step("prog-omed", "PROG", lambda c: c.increased, "more opioid without a drop of delta"),
+    Step("cr", "CR", lambda c: c.after == 0, "pain 0 and no more opioid"),
+    Step("pr", "PR", lambda c: c.better, "pain down by delta or more, and no more opioid"),
+    Step("stable", "STABLE", lambda _: True, "pain changed by less than delta, and no more opioid"),
 )
 RULES = {"icpre": ICPRE, "threshold": THRESHOLD, "rtog": RTOG}
 # Best first: what "best class" means under each rule (section 16; ICPRE by analogy).
@@ -117,6 +137,11 @@ BEST_FIRST: dict[str, tuple[Category, ...]] = {
     "rtog": ("CR", "PR", "STABLE", "IR", "PROG"),
 }
 RESPONSE: frozenset[str] = frozenset({"CR", "PR"})
+
+
+def words_of(rule: str, arm: str | None) -> str | None:
+    """What the *arm* of *rule* says, in words; None without an arm."""
+    return next((step.says for step in RULES[rule] if step.arm == arm), None)
 
 
 def classify(rule: str, change: Change) -> tuple[Category, str]:

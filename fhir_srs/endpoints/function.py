@@ -94,7 +94,16 @@ def _row(
         days=course.day(shown.on) if shown else None,
         flags=tuple(sorted({flag for one in told for flag in one.flags})),
         sources=tuple(sorted({*course.lesion.sources, *(one.source for one in told)})),
+        working=_worked(scales[scale], baseline, shown),
     )
+
+
+def _worked(levels: tuple[str, ...], baseline: Grade | None, shown: Grade | None) -> tuple[str, ...]:
+    if baseline is None or shown is None:
+        return ()
+    steps = shown.rank - baseline.rank
+    before, after = levels[baseline.rank], levels[shown.rank]
+    return (f"{before} on {baseline.on} to {after}: {steps:+d} of {len(levels)} levels",)
 
 
 def _category(endpoint: str, baseline: Grade | None, value: Grade | None) -> str:

@@ -44,7 +44,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     """
     One patient up to *cutoff*. *lesions* are all of them, *treated* those whose course has ended by then.
 
-    *retreatments* and *spans* (how long each was under observation) are by lesion.
+    *retreatments* and *spans* (how long each was under observation) are by lesion. *after_death* are events
+    dated after the death, which nothing looks at.
     """
 
     patient: str
@@ -53,6 +54,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
     lesions: tuple[Lesion, ...]
     treated: tuple[Lesion, ...]
     events: tuple[Event, ...]
+    after_death: tuple[Event, ...]
     retreatments: Mapping[str, Retreatment | None]
     spans: tuple[Span, ...]
     death: Death | None
@@ -72,7 +74,9 @@ def _history(
     patient: str, lesions: Sequence[Lesion], told: Sequence[Event], study: Study, cutoff: date
 ) -> History:
     treated = [one for one in lesions if one.end is None or one.end.last <= cutoff]
-    events = _in_life([one for one in told if one.on is None or one.on.last <= cutoff])
+    known = [one for one in told if one.on is None or one.on.last <= cutoff]
+    events = _in_life(known)
+    living = set(map(id, events))
     retreatments = {one.lesion_id: _retreatment(one, treated, events, study) for one in treated}
     ends = {key: one.on if one else None for key, one in retreatments.items()}
     return History(
@@ -82,6 +86,7 @@ def _history(
         lesions=tuple(lesions),
         treated=tuple(treated),
         events=tuple(events),
+        after_death=tuple(one for one in known if id(one) not in living),
         retreatments=retreatments,
         spans=observed(treated, ends, timedelta(days=-study.baseline_first_day)),
         death=_death(events),

@@ -14,7 +14,7 @@ from fhir_srs.endpoints.assessments import Assessment
 from fhir_srs.endpoints.courses import Course
 from fhir_srs.endpoints.criteria import RESPONSE
 from fhir_srs.endpoints.relapse import Occurrence, RelapseRule, relapse
-from fhir_srs.endpoints.response import Verdict, band_of, best, judge, not_due, reading
+from fhir_srs.endpoints.response import Verdict, band_of, best, judge, not_due, reading, worked
 from fhir_srs.endpoints.study import Study
 from fhir_srs.endpoints.tte import Subject, left_out, time_to_event
 from fhir_srs.model import TimeToEvent
@@ -128,8 +128,15 @@ def relief_interval(subject: Subject, one: Progress) -> TimeToEvent:
 def _relieved(one: Progress) -> Occurrence | None:
     if one.relief is None or one.relief.on is None:
         return None
-    relief = one.relief
-    return Occurrence(on=one.relief.on, description="relief", sources=relief.sources, flags=relief.flags)
+    relief, how = one.relief, reading(one.study)
+    verdict = judge(one.course, relief, how)
+    return Occurrence(
+        on=one.relief.on,
+        description="relief",
+        sources=relief.sources,
+        flags=relief.flags,
+        working="; ".join((f"{verdict.category} by arm {verdict.arm}", *worked(one.course, verdict, how))),
+    )
 
 
 def _never_judged(one: Progress) -> str | None:
@@ -256,7 +263,10 @@ def _death(one: Progress) -> Occurrence | None:
         return None
     if again is not None and again.on <= death.on:
         return None  # follow-up of this lesion ended with its retreatment (decisions.md E6)
-    return Occurrence(on=death.on, description="death", sources=death.sources, cause="death")
+    said = (
+        f"death {(death.on - last.on).days} d after {last.on} ({last.description}), gap {one.study.death_gap}"
+    )
+    return Occurrence(on=death.on, description="death", sources=death.sources, cause="death", working=said)
 
 
 def _again(one: Progress) -> Occurrence | None:

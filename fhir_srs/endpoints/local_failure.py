@@ -110,7 +110,8 @@ def death_within(course: Course, gap: int, last: date) -> Occurrence | None:
         return None
     if again is not None and again.on <= death.on:
         return None
-    return Occurrence(on=death.on, description="death", sources=death.sources, cause="death")
+    said = f"death {(death.on - last).days} d after the last imaging on {last}, gap {gap}"
+    return Occurrence(on=death.on, description="death", sources=death.sources, cause="death", working=said)
 
 
 def judge(course: Course, study: Study) -> Judged:

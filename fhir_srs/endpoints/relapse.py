@@ -13,13 +13,14 @@ from fhir_srs.endpoints.opioids import Omed, same_evidence
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
-    """Something dated that can end follow-up, and what says so."""
+    """Something dated that can end follow-up, what says so, and with which numbers (*working*)."""
 
     on: date
     description: str
     sources: tuple[str, ...]
     cause: str | None = None
     flags: tuple[str, ...] = ()
+    working: str = ""
 
 
 class RelapseRule(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +69,13 @@ def _rises(
 def _pain(one: Assessment, nadir: Assessment, rule: RelapseRule) -> Occurrence | None:
     if one.on is None or one.value < nadir.value + rule.delta:
         return None
-    sources = tuple(sorted({*one.sources, *nadir.sources}))
     return Occurrence(
-        on=one.on, description="pain at or above nadir plus delta", sources=sources, flags=one.flags
+        on=one.on,
+        description="pain at or above nadir plus delta",
+        sources=tuple(sorted({*one.sources, *nadir.sources})),
+        flags=one.flags,
+        working=f"pain {one.value} on {one.on} against nadir {nadir.value} of {nadir.on or nadir.partial}"
+        f" + {rule.delta}",
     )
 
 
@@ -82,7 +87,13 @@ def _opioid(course: Course, one: Assessment, nadir: Assessment, rule: RelapseRul
     if not rule.band.rises(then.value, now.value):
         return None
     sources = _joined(one.sources, nadir.sources, then, now)
-    return Occurrence(on=one.on, description="opioid dose up by a quarter since the nadir", sources=sources)
+    return Occurrence(
+        on=one.on,
+        description="opioid dose up by a quarter since the nadir",
+        sources=sources,
+        working=f"OMED {now.value} mg/d on {one.on} against {then.value} of the nadir on {nadir.on}"
+        f" x {rule.band.rise}",
+    )
 
 
 def _joined(one: Sequence[str], nadir: Sequence[str], then: Omed, now: Omed) -> tuple[str, ...]:

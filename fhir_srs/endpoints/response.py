@@ -12,7 +12,7 @@ import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
 from fhir_srs.endpoints.courses import Companion, Course, touches, within
-from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Band, Category, Change, classify
+from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Band, Category, Change, classify, words_of
 from fhir_srs.endpoints.history import time_zero
 from fhir_srs.endpoints.opioids import UNKNOWN, Omed, same_evidence
 from fhir_srs.endpoints.study import Rule, Study, Window
@@ -100,11 +100,12 @@ def derive_responses(course: Course, study: Study, cutoff: date) -> Iterator[Res
     """Every window and the best class of one lesion, the class beside it, and under `rtog` the responder."""
     variant, other = beside(study)
     for window in (study.best, *study.visits):
-        verdict = respond(course, study, window, cutoff)
-        yield _row(course, study, window, None, verdict)
-        yield _row(course, study, window, variant, _beside(course, verdict, other))
+        verdict, how = respond(course, study, window, cutoff), reading(study)
+        yield _row(course, study, window, None, verdict, how)
+        yield _row(course, study, window, variant, _beside(course, verdict, other), other)
         if study.rule == "rtog":
-            yield _row(course, study, window, RESPONDER, _responder(course, study, window, verdict))
+            responder = _responder(course, study, window, verdict)
+            yield _row(course, study, window, RESPONDER, responder, how)
 
 
 def _responder(course: Course, study: Study, window: Window, verdict: Verdict) -> Verdict:
@@ -225,7 +226,24 @@ def _beside(course: Course, verdict: Verdict, how: Reading) -> Verdict:
     return judge(course, verdict.assessment, how)
 
 
-def _row(course: Course, study: Study, window: Window, variant: str | None, verdict: Verdict) -> Response:
+def worked(course: Course, verdict: Verdict, how: Reading) -> tuple[str, ...]:
+    """How the category of *verdict* comes from its numbers, a line each; nothing where there is none."""
+    before, one = course.baseline, verdict.assessment
+    if before is None or one is None or verdict.category == "NE":
+        return ()
+    said = words_of(how.rule, verdict.arm)
+    lines = [said] if said else []
+    lines.append(f"pain {before.value} to {one.value}: {one.value - before.value:+}, delta {how.delta}")
+    old, new = verdict.omed_before.value, verdict.omed_after.value
+    if how.aware and old is not None and new is not None:
+        ratio = f"x {new / old:.3f}" if old else "no opioid before"
+        lines.append(f"OMED {old} to {new} mg/d: {ratio}, falls at {how.band.fall}, rises at {how.band.rise}")
+    return tuple(lines)
+
+
+def _row(
+    course: Course, study: Study, window: Window, variant: str | None, verdict: Verdict, how: Reading
+) -> Response:
     baseline, one = course.baseline, verdict.assessment
     on = one.on if one else None
     assessed = (*(baseline.flags if baseline else ()), *(one.flags if one else ()))
@@ -250,6 +268,7 @@ def _row(course: Course, study: Study, window: Window, variant: str | None, verd
         sources=_sources(course, verdict),
         link=one.link if one else None,
         omed_table=study.omed_table if one else None,
+        working=worked(course, verdict, how),
     )
 
 

@@ -59,6 +59,10 @@ def time_to_event(
         description=last.description,
         flags=tuple(sorted(set(last.flags))),
         sources=tuple(sorted({*last.sources, *also})),
+        working=(
+            *((last.working,) if last.working else ()),
+            f"{origin} to {until}: {(until - origin).days} d",
+        ),
     )
 
 

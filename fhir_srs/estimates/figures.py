@@ -4,15 +4,29 @@ Times are days, proportions fractions; intervals are clustered by patient.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from fhir_srs.endpoints import Outcomes
-from fhir_srs.model import Estimate, Status, TimeToEvent
+from fhir_srs.estimates.grounds import (
+    Counted,
+    Row,
+    at_day,
+    counted,
+    crossing,
+    grounded,
+    incidence_terms,
+    ordered_days,
+    reckoned,
+    survival_terms,
+)
+from fhir_srs.model import Estimate, LeftOut, Status, TimeToEvent
 from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion
+from fhir_srs.survival.proportions import ProportionMethod
 
 HALF_YEAR, YEAR = 183, 365
 KM = "KM, censored at last assessment"
@@ -63,24 +77,55 @@ def watched_days(rows: Rows) -> list[int]:
     return [days if last is None else last for days, last in zip(days_of(rows), seen, strict=True)]
 
 
-def survival_figures(rows: Rows, days: Sequence[int], *, quantile: bool, **names: Any) -> Figures:
+def survival_figures(
+    rows: Rows,
+    days: Sequence[int],
+    *,
+    quantile: bool,
+    left_out: tuple[LeftOut, ...] = (),
+    **names: Any,
+) -> Figures:
     """Survival at *days*, and its median where asked; competing events are censored when last looked for."""
     curve = kaplan_meier(watched_days(rows), events_of(rows), clusters_of(rows))
+    terms, errors = survival_terms(curve), (curve.days, curve.std_error)
     for day in days:
-        yield named(curve.at(day), time_days=day, **names)
+        figure = at_day(curve.at(day), terms, _error(errors, day))
+        yield named(_of(figure, rows, left_out), time_days=day, **names)
     if quantile:
-        yield named(curve.quantile(0.5), **names | {"name": f"median, {names['name']}"})
+        figure = crossing(curve.quantile(0.5), terms)
+        yield named(_of(figure, rows, left_out), **names | {"name": f"median, {names['name']}"})
 
 
-def incidence_figures(rows: Rows, days: Sequence[int], *, quantile: bool = False, **names: Any) -> Figures:
+def incidence_figures(
+    rows: Rows,
+    days: Sequence[int],
+    *,
+    quantile: bool = False,
+    left_out: tuple[LeftOut, ...] = (),
+    **names: Any,
+) -> Figures:
     """Cumulative incidence of the event at *days*, and its median where asked."""
     curve = aalen_johansen(days_of(rows), statuses(rows), clusters_of(rows))
+    terms, errors = incidence_terms(curve), (curve.days, curve.std_error(1))
     competing = sum(row.status is Status.COMPETING for row in rows)
     for day in days:
-        yield named(curve.at(day, 1), time_days=day, competing=competing, **names)
+        figure = at_day(curve.at(day, 1), terms, _error(errors, day))
+        yield named(_of(figure, rows, left_out), time_days=day, competing=competing, **names)
     if quantile:
-        median_day = curve.quantile(0.5, 1)
-        yield named(median_day, competing=competing, **names | {"name": f"median, {names['name']}"})
+        figure = crossing(curve.quantile(0.5, 1), terms)
+        named_so = names | {"name": f"median, {names['name']}"}
+        yield named(_of(figure, rows, left_out), competing=competing, **named_so)
+
+
+def _of(figure: Estimate, rows: Rows, left_out: tuple[LeftOut, ...]) -> Estimate:
+    return grounded(figure, rows, events_of(rows), left_out)
+
+
+def _error(errors: tuple[Any, Any], day: int) -> float | None:
+    """The standard error of a curve on *day*; None before its first day."""
+    days, error = errors
+    place = int(np.searchsorted(days, day, side="right")) - 1
+    return float(error[place]) if place >= 0 else None
 
 
 def beside_figures(rows: Rows, days: Sequence[int], **names: Any) -> Figures:
@@ -92,48 +137,58 @@ def beside_figures(rows: Rows, days: Sequence[int], **names: Any) -> Figures:
     yield from map(complement, survival_figures(rows, days, quantile=False, **names))
 
 
-def observed_figures(days: Sequence[int], clusters: Sequence[str], *, name: str, **names: Any) -> Figures:
+def observed_figures(rows: Rows, *, name: str, left_out: tuple[LeftOut, ...] = (), **names: Any) -> Figures:
     """Plain median, minimum and maximum of observed times: no censoring, no interval (decisions.md 17)."""
+    days = days_of(rows)
     for label, pick in (("median", median), ("minimum", min), ("maximum", max)):
-        yield Estimate(
+        found = Estimate(
             name=f"{label}, {name}",
             value=float(pick(days)) if days else None,
             n=len(days),
-            clusters=len(set(clusters)),
+            clusters=len(set(clusters_of(rows))),
             method="observed times, no censoring",
             status="estimated" if days else "not-estimable",
             reason=None if days else "no-rows",
             **names,
         )
+        yield grounded(ordered_days(found, days), rows, [True] * len(rows), left_out)
 
 
 def left_out(outcomes: Outcomes, endpoint: str, variant: str | None = None, **names: Any) -> Figures:
     """The rows that a time endpoint does not take, by reason: none disappears."""
     rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
-    reasons = [row.reason for row in rows if row.reason]
     named = {"endpoint": endpoint, "variant": variant, "grain": "lesion"} | names
-    yield from counts("left out", reasons, [row.patient for row in rows], **named)
+    yield from counts("left out", rows, [row.reason for row in rows], **named)
 
 
-def counts(what: str, reasons: Iterable[str], patients: Sequence[str], **names: Any) -> Figures:
-    """How many of *patients*' rows have each of *reasons*: counted, so without an interval."""
-    for reason, number in sorted(Counter(reasons).items()):
-        yield Estimate(
+def counts(what: str, rows: Sequence[Counted], said: Sequence[str | None], **names: Any) -> Figures:
+    """How many of *rows* have each of the words *said* of them: counted, so without an interval."""
+    for reason, number in sorted(Counter(one for one in said if one).items()):
+        found = Estimate(
             name=f"{what}: {reason}",
-            value=number / len(patients),
-            n=len(patients),
-            clusters=len(set(patients)),
+            value=number / len(rows),
+            n=len(rows),
+            clusters=len({row.patient for row in rows}),
             numerator=number,
-            denominator=len(patients),
+            denominator=len(rows),
             method="count",
             **{"population": "all", **names},
         )
+        yield counted(found, rows, said, reason)
 
 
-def share(success: Sequence[bool], cluster: Sequence[str], **names: Any) -> Estimate:
-    """The proportion of *success*, its interval clustered, with numerator and denominator."""
-    found = proportion(success, cluster)
-    return named(found, numerator=sum(success), denominator=len(success), **names)
+def share(
+    rows: Sequence[Row],
+    success: Sequence[bool],
+    *,
+    left_out: tuple[LeftOut, ...] = (),
+    method: ProportionMethod = "korn-graubard",
+    **names: Any,
+) -> Estimate:
+    """The proportion of *rows* with *success*, its interval clustered, with numerator and denominator."""
+    found = proportion(success, [row.patient for row in rows], method)
+    made = grounded(found, rows, success, left_out)
+    return named(made, numerator=sum(success), denominator=len(success), **names)
 
 
 def if_recorded(kind: str, outcomes: Outcomes, found: Estimate) -> Estimate:
@@ -160,8 +215,9 @@ def named(found: Estimate, **names: Any) -> Estimate:
 
 def complement(found: Estimate) -> Estimate:
     """1 - *found*, its bounds exchanged."""
+    said = () if found.value is None else (f"1 - {found.value:.6f} = {1 - found.value:.6f}",)
     return msgspec.structs.replace(
-        found,
+        reckoned(found, *said),
         value=None if found.value is None else 1 - found.value,
         low=None if found.high is None else 1 - found.high,
         high=None if found.low is None else 1 - found.low,

@@ -1,6 +1,6 @@
 """Neurological function, walking, pain flare and toxicity as shares, each with its own denominator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from fhir_srs.endpoints import Outcomes
@@ -8,7 +8,8 @@ from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest
 from fhir_srs.endpoints.toxicity import ACUTE, LATE
 from fhir_srs.estimates.figures import Figures, counts, if_recorded, rows_of, share
-from fhir_srs.model import Response
+from fhir_srs.estimates.grounds import excluded_rows, without_reason
+from fhir_srs.model import Response, TimeToEvent
 
 Test = Callable[[Response], bool]
 
@@ -43,6 +44,7 @@ SHARES: tuple[tuple[str, str, str, Test], ...] = (
     (AMBULATION, "AMBULATORY", "walking, of those who did not at baseline", _did_not_walk),
 )
 WORST = (1, 2, 3)
+OUTSIDE = "not of this denominator"
 
 
 def function_figures(outcomes: Outcomes) -> Figures:
@@ -51,30 +53,32 @@ def function_figures(outcomes: Outcomes) -> Figures:
         ours = [row for row in outcomes.responses if row.endpoint == endpoint]
         for window in outcomes.study.visits:
             rows = [row for row in ours if row.window == window.name]
-            yield from _window(endpoint, rows, window.name)
+            yield from _window(outcomes, endpoint, rows, window.name)
 
 
-def _window(endpoint: str, rows: list[Response], window: str) -> Figures:
+def _window(outcomes: Outcomes, endpoint: str, rows: list[Response], window: str) -> Figures:
     names: dict[str, Any] = {"endpoint": endpoint, "window": window, "grain": "lesion"}
     assessed = [row for row in rows if row.category != "NE"]
+    missing = (*without_reason((row for row in rows if row.category == "NE"), ""), *excluded_rows(outcomes))
     for one, category, name, belongs in SHARES:
         if one == endpoint and assessed:
             found = [row for row in assessed if belongs(row)]
-            success, patients = [row.category == category for row in found], [row.patient for row in found]
-            yield share(success, patients, name=name, population="assessable", **names)
-    reasons = [row.reason for row in rows if row.reason]
-    yield from counts("not assessed", reasons, [row.patient for row in rows], **names)
+            others = without_reason((row for row in assessed if not belongs(row)), OUTSIDE)
+            success = [row.category == category for row in found]
+            words = names | {"name": name, "population": "assessable"}
+            yield share(found, success, left_out=(*others, *missing), **words)
+    yield from counts("not assessed", rows, [row.reason for row in rows], **names)
 
 
 def flare_figures(outcomes: Outcomes) -> Figures:
     """Pain flare among lesions with a baseline and a score on the first ten days."""
     rows = [row for row in outcomes.responses if row.window == FLARE]
     seen = [row for row in rows if row.category != "NE"]
+    missing = (*without_reason((row for row in rows if row.category == "NE"), ""), *excluded_rows(outcomes))
     names: dict[str, Any] = {"endpoint": "pain-response", "window": FLARE, "grain": "lesion"}
-    success, patients = [row.category == "FLARE" for row in seen], [row.patient for row in seen]
-    yield share(success, patients, name="pain flare", population="assessable", **names)
-    reasons = [row.reason for row in rows if row.reason]
-    yield from counts("not evaluable", reasons, [row.patient for row in rows], **names)
+    success = [row.category == "FLARE" for row in seen]
+    yield share(seen, success, left_out=missing, name="pain flare", population="assessable", **names)
+    yield from counts("not evaluable", rows, [row.reason for row in rows], **names)
 
 
 def toxicity_figures(outcomes: Outcomes) -> Figures:
@@ -85,15 +89,35 @@ def toxicity_figures(outcomes: Outcomes) -> Figures:
     recorded, their absence is not. Where no patient has one, that says that nobody records them: the shares
     are then not estimable, `nothing-recorded`.
     """
-    everyone = sorted({row.patient for row in rows_of(outcomes, "follow-up")})
-    rows = [row for row in outcomes.responses if row.endpoint == "toxicity"]
+    everyone = {row.patient: row for row in rows_of(outcomes, "follow-up")}
+    rows = [row for row in outcomes.responses if row.endpoint == "toxicity" and row.patient in everyone]
     for period in (ACUTE, LATE):
         names: dict[str, Any] = {"endpoint": "toxicity", "window": period, "grain": "patient"}
         found = [row for row in rows if row.window == period]
         for grade in WORST:
-            hurt = {row.patient for row in found if row.value is not None and row.value >= grade}
-            success = [patient in hurt for patient in everyone]
-            hurt_share = share(success, everyone, name=f"grade {grade} or worse", population="all", **names)
-            yield if_recorded("toxicity", outcomes, hurt_share)
-        terms = [f"{row.term or 'unknown'}, {row.category.lower()}" for row in found]
-        yield from counts("worst of term", terms, everyone, **names)
+            worst = _worst(row for row in found if row.value is not None and row.value >= grade)
+            told = [worst.get(patient, row) for patient, row in sorted(everyone.items())]
+            success = [row.patient in worst for row in told]
+            hurt = share(told, success, name=f"grade {grade} or worse", population="all", **names)
+            yield if_recorded("toxicity", outcomes, hurt)
+        yield from _terms(found, everyone, names)
+
+
+def _worst(rows: Iterable[Response]) -> dict[str, Response]:
+    """The row of the highest grade of each patient."""
+    ordered = sorted(rows, key=lambda row: (row.value or 0, row.term or ""))
+    return {row.patient: row for row in ordered}
+
+
+def _terms(found: list[Response], everyone: dict[str, TimeToEvent], names: dict[str, Any]) -> Figures:
+    """The patients of each term at its worst grade."""
+    terms = sorted({(row.term or "unknown", row.category.lower()) for row in found})
+    for term, grade in terms:
+        mine = {
+            row.patient: row
+            for row in found
+            if (row.term or "unknown", row.category.lower()) == (term, grade)
+        }
+        told = [mine.get(patient, row) for patient, row in sorted(everyone.items())]
+        said = [f"{term}, {grade}" if row.patient in mine else None for row in told]
+        yield from counts("worst of term", told, said, **names)

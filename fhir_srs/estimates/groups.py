@@ -127,6 +127,7 @@ def _parts(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> Iterator[t
                 responses=[row for row in outcomes.responses if group(row) == name],
                 times=[row for row in outcomes.times if group(row) == name],
                 excluded=[one for one in outcomes.excluded if own[one.lesion_id] == name],
+                refused=[one for one in outcomes.refused if own[one.lesion_id] == name],
             ),
         )
 

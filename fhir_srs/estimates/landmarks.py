@@ -11,6 +11,7 @@ import numpy as np
 
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.figures import HALF_YEAR, YEAR, days_of, events_of, rows_of
+from fhir_srs.estimates.grounds import at_day, grounded, survival_terms
 from fhir_srs.model import Estimate, Status, TestResult, TimeToEvent
 from fhir_srs.survival import kaplan_meier, landmark, log_rank
 
@@ -54,7 +55,7 @@ def _landmarked(outcomes: Outcomes, day: int) -> Landmarked:
     test = log_rank(days, event, groups)
     return Landmarked(
         day=day,
-        figures=tuple(_curves(outcomes, day, days, event, groups)),
+        figures=tuple(_curves(outcomes, day, kept, days, groups)),
         test=msgspec.structs.replace(test, name=f"overall survival from day {day} by response until then"),
         left_out=found.left_out,
         not_evaluable=len(alive) - len(kept),
@@ -81,14 +82,16 @@ def _responded(survived: TimeToEvent, reliefs: list[TimeToEvent], day: int) -> b
 
 
 def _curves(
-    outcomes: Outcomes, day: int, days: np.ndarray, event: list[bool], groups: list[str]
+    outcomes: Outcomes, day: int, kept: list[TimeToEvent], days: np.ndarray, groups: list[str]
 ) -> Iterator[Estimate]:
     for name in (RESPONDED, NOT):
         mine = [place for place, group in enumerate(groups) if group == name]
-        curve = kaplan_meier(days[mine], [event[place] for place in mine])
+        rows = [kept[place] for place in mine]
+        curve = kaplan_meier(days[mine], events_of(rows))
         for later in (HALF_YEAR, YEAR):
+            figure = at_day(curve.at(later), survival_terms(curve), None)
             yield msgspec.structs.replace(
-                curve.at(later),
+                grounded(figure, rows, events_of(rows)),
                 name=f"overall survival (KM), days after landmark {day}",
                 study=outcomes.study.name,
                 endpoint="overall-survival",

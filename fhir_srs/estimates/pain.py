@@ -12,6 +12,7 @@ from fhir_srs.estimates.figures import (
     KM,
     YEAR,
     Figures,
+    Rows,
     beside_figures,
     clusters_of,
     complement,
@@ -25,8 +26,9 @@ from fhir_srs.estimates.figures import (
     share,
     survival_figures,
 )
+from fhir_srs.estimates.grounds import excluded_rows, grounded, reckoned, untimed, without_reason
 from fhir_srs.estimates.responses import pain_rows
-from fhir_srs.model import Estimate, Response, Status, TimeToEvent
+from fhir_srs.model import Estimate, LeftOut, Response, Status, TimeToEvent
 from fhir_srs.survival import turnbull
 
 RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
@@ -36,10 +38,12 @@ def relief_figures(outcomes: Outcomes) -> Figures:
     """Days to relief among responders, and its cumulative incidence (section 5)."""
     rows = rows_of(outcomes, "time-to-relief")
     reached = [row for row in rows if row.status is Status.EVENT]
-    names = {"endpoint": "time-to-relief", "grain": "lesion"}
+    names: dict[str, Any] = {"endpoint": "time-to-relief", "grain": "lesion"}
+    missing = untimed(outcomes, "time-to-relief", None)
+    never = without_reason((row for row in rows if row.status is not Status.EVENT), "no relief")
     yield from observed_figures(
-        days_of(reached),
-        clusters_of(reached),
+        reached,
+        left_out=(*never, *missing),
         name="visit date of relief",
         variant="visit-date",
         population="responders",
@@ -52,11 +56,13 @@ def relief_figures(outcomes: Outcomes) -> Figures:
         name="relief (cumulative incidence, death and retreatment competing)",
         variant="competing",
         population="with-follow-up",
+        left_out=missing,
         **names,
     )
     yield from beside_figures(
         rows,
         RELIEF_DAYS,
+        left_out=missing,
         name=f"relief (1 - {KM})",
         variant="kaplan-meier",
         population="with-follow-up",
@@ -71,8 +77,10 @@ def _between_visits(outcomes: Outcomes) -> Estimate:
     rows = rows_of(outcomes, "time-to-relief", "interval")
     first = [row.free_until for row in rows]
     last = [row.days if row.status is Status.EVENT else float("inf") for row in rows]
+    found = turnbull(first, last).median()
+    made = grounded(found, rows, events_of(rows), untimed(outcomes, "time-to-relief", "interval"))
     return named(
-        turnbull(first, last).median(),
+        made,
         name="median, relief between two visits",
         clusters=len(set(clusters_of(rows))),
         events=sum(events_of(rows)),
@@ -94,8 +102,9 @@ def relapse_figures(outcomes: Outcomes) -> Figures:
     for population in sorted(shares, key=lambda name: name != first):
         rows = shares[population]
         yield share(
+            rows,
             events_of(rows),
-            clusters_of(rows),
+            left_out=_not_in(outcomes, rows),
             name="relapse",
             endpoint="time-to-relapse",
             variant="descriptive",
@@ -110,8 +119,17 @@ def relapse_figures(outcomes: Outcomes) -> Figures:
         variant="competing",
         population="ever-controlled",
         grain="lesion",
+        left_out=untimed(outcomes, "pain-control", "D"),
     )
     yield from left_out(outcomes, "time-to-relapse")
+
+
+def _not_in(outcomes: Outcomes, rows: Rows) -> tuple[LeftOut, ...]:
+    """The lesions that are not among *rows*, each with the reason for which it has no time to relapse."""
+    taken = {row.lesion_id for row in rows}
+    told = [row for row in outcomes.times if (row.endpoint, row.variant) == ("time-to-relapse", None)]
+    others = (row for row in told if row.lesion_id not in taken)
+    return (*without_reason(others, "not of this denominator"), *excluded_rows(outcomes))
 
 
 def _with_follow_up(outcomes: Outcomes) -> list[TimeToEvent]:
@@ -133,8 +151,8 @@ def duration_figures(outcomes: Outcomes) -> Figures:
     descriptive = rows_of(outcomes, "relief-duration", "descriptive")
     readings: dict[str, Callable[[], Figures]] = {
         "descriptive": lambda: observed_figures(
-            days_of(descriptive),
-            clusters_of(descriptive),
+            descriptive,
+            left_out=untimed(outcomes, "relief-duration", "descriptive"),
             name="duration of relief",
             variant="descriptive",
             **names,
@@ -143,6 +161,7 @@ def duration_figures(outcomes: Outcomes) -> Figures:
             rows_of(outcomes, "relief-duration", "kaplan-meier"),
             (HALF_YEAR, YEAR),
             quantile=True,
+            left_out=untimed(outcomes, "relief-duration", "kaplan-meier"),
             name=f"in relief ({KM})",
             variant="kaplan-meier",
             **names,
@@ -150,6 +169,7 @@ def duration_figures(outcomes: Outcomes) -> Figures:
         "competing": lambda: incidence_figures(
             rows_of(outcomes, "relief-duration", "competing"),
             (HALF_YEAR, YEAR),
+            left_out=untimed(outcomes, "relief-duration", "competing"),
             name=f"relapse after relief ({CIF})",
             variant="competing",
             **names,
@@ -167,8 +187,7 @@ def _complete(outcomes: Outcomes) -> Figures:
     best = {row.lesion_id for row in pain_rows(outcomes) if _is_complete(row)}
     rows = [row for row in rows_of(outcomes, "relief-duration", "descriptive") if row.lesion_id in best]
     yield from observed_figures(
-        days_of(rows),
-        clusters_of(rows),
+        rows,
         name="duration of relief, best class CR",
         endpoint="relief-duration",
         variant="descriptive",
@@ -195,7 +214,7 @@ def _net(outcomes: Outcomes) -> Estimate:
     spans = [(alive[row.patient], treated[row.lesion_id]) for row in rows]
     lived = sum((until - since).days for until, since in spans if until and since)
     relieved = sum(days_of(rows))
-    return Estimate(
+    net = Estimate(
         name="net pain relief: days in relief of days alive",
         value=relieved / lived if lived else None,
         n=len(rows),
@@ -210,6 +229,8 @@ def _net(outcomes: Outcomes) -> Estimate:
         population="responders",
         grain="lesion",
     )
+    said = f"{relieved} days in relief of {len(rows)} lesions / {lived} days alive after their treatment"
+    return reckoned(grounded(net, rows, [True] * len(rows)), said)
 
 
 CONTROL_POPULATIONS = {
@@ -230,6 +251,7 @@ def control_figures(outcomes: Outcomes) -> Figures:
             "grain": "lesion",
             "variant": variant,
             "population": CONTROL_POPULATIONS[variant],
+            "left_out": untimed(outcomes, "pain-control", variant),
         }
         if variant == "D":
             incidences = incidence_figures(rows, (HALF_YEAR, YEAR), name=f"pain control (1 - {CIF})", **names)

@@ -15,6 +15,7 @@ from fhir_srs.estimates.figures import (
     rows_of,
     survival_figures,
 )
+from fhir_srs.estimates.grounds import crossing, grounded, survival_terms
 from fhir_srs.survival import follow_up
 
 
@@ -41,9 +42,7 @@ def patient_figures(outcomes: Outcomes) -> Figures:
     )
     rows = rows_of(outcomes, "follow-up")
     curve = follow_up(days_of(rows), events_of(rows), clusters_of(rows))
-    yield named(curve.quantile(0.5), name="median follow-up (reverse KM)", endpoint="follow-up", **names)
-    yield from list(
-        observed_figures(
-            days_of(rows), clusters_of(rows), name="time observed", endpoint="follow-up", **names
-        )
-    )[1:]
+    median = crossing(curve.quantile(0.5), survival_terms(curve))
+    alive = grounded(median, rows, [not died for died in events_of(rows)])
+    yield named(alive, name="median follow-up (reverse KM)", endpoint="follow-up", **names)
+    yield from list(observed_figures(rows, name="time observed", endpoint="follow-up", **names))[1:]

@@ -1,14 +1,15 @@
 """Pain response as shares of lesions: each window, reading and population; who is not evaluable, and why."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from fhir_srs.endpoints import Outcomes, Study
 from fhir_srs.endpoints.criteria import BEST_FIRST
 from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.response import RESPONDER
-from fhir_srs.estimates.figures import Figures, counts, named, share
-from fhir_srs.model import Response
-from fhir_srs.survival import proportion
+from fhir_srs.estimates.figures import Figures, counts, share
+from fhir_srs.estimates.grounds import Counted, excluded_rows, without_reason
+from fhir_srs.model import LeftOut, Response
 
 # A score was taken in the window, but no category could be given.
 SCORED = frozenset({"omed-unknown", "omed-evidence-mismatch", "flare-window-only"})
@@ -40,14 +41,17 @@ def response_figures(outcomes: Outcomes) -> Figures:
     """Every window and reading in its three populations, then the lesions without a category by reason."""
     study = outcomes.study
     pains = pain_rows(outcomes)
+    excluded = excluded_rows(outcomes)
     variants = list(dict.fromkeys(row.variant for row in pains)) or [None]
     for window in ("best", *(one.name for one in study.visits)):
         for variant in variants:
             rows = [row for row in pains if (row.window, row.variant) == (window, variant)]
             for population, belongs in POPULATIONS:
                 found = [row for row in rows if belongs(row)]
+                others = without_reason((row for row in rows if not belongs(row)), "")
                 groups = response_groups(study, variant, population)
-                yield from _shares(found, groups, population, window, variant)
+                words: dict[str, Any] = {"population": population, "window": window, "variant": variant}
+                yield from _shares(found, groups, left_out=(*others, *excluded), **words)
     yield from _plain(outcomes)
     yield from _low_baselines(outcomes)
     yield from _not_evaluable(outcomes)
@@ -66,13 +70,12 @@ def _plain(outcomes: Outcomes) -> Figures:
     """The best class with the interval that papers quote: Clopper-Pearson, lesions as if independent."""
     rows = [row for row in _best(outcomes) if is_assessable(row)]
     for category in BEST_FIRST[outcomes.study.rule]:
-        success = [row.category == category for row in rows]
-        found = proportion(success, [row.patient for row in rows], "clopper-pearson")
-        yield named(
-            found,
+        yield share(
+            rows,
+            [row.category == category for row in rows],
+            method="clopper-pearson",
+            left_out=_unassessed(outcomes),
             name=f"{category} (lesions as if independent)",
-            numerator=sum(success),
-            denominator=len(success),
             endpoint="pain-response",
             window="best",
             population="assessable",
@@ -80,15 +83,19 @@ def _plain(outcomes: Outcomes) -> Figures:
         )
 
 
+def _unassessed(outcomes: Outcomes) -> tuple[LeftOut, ...]:
+    missing = (row for row in _best(outcomes) if not is_assessable(row))
+    return (*without_reason(missing, ""), *excluded_rows(outcomes))
+
+
 def _not_evaluable(outcomes: Outcomes) -> Figures:
     """The lesions that the study does not take, and those without a best class, by reason."""
     rows = _best(outcomes)
     names = {"endpoint": "pain-response", "window": "best", "grain": "lesion"}
-    lesions = [row.patient for row in rows] + [one.patient for one in outcomes.excluded]
-    yield from counts("not eligible", [one.reason for one in outcomes.excluded], lesions, **names)
-    yield from counts(
-        "not evaluable", [row.reason for row in rows if row.reason], [row.patient for row in rows], **names
-    )
+    lesions: list[Counted] = [*rows, *excluded_rows(outcomes)]
+    reasons = [*(None for _ in rows), *(one.reason for one in outcomes.excluded)]
+    yield from counts("not eligible", lesions, reasons, **names)
+    yield from counts("not evaluable", rows, [row.reason for row in rows], **names)
 
 
 def response_groups(study: Study, variant: str | None, population: str) -> list[tuple[str, ...]]:
@@ -102,25 +109,11 @@ def response_groups(study: Study, variant: str | None, population: str) -> list[
     return [*groups, ("CR", "PR", "STABLE")] if controlled else groups
 
 
-def _shares(
-    rows: Sequence[Response],
-    groups: Sequence[tuple[str, ...]],
-    population: str,
-    window: str,
-    variant: str | None,
-) -> Figures:
-    """The share of each of *groups* in one population; marginal intervals, each its own."""
+def _shares(rows: Sequence[Response], groups: Sequence[tuple[str, ...]], **words: Any) -> Figures:
+    """The share of each of *groups* among *rows*; marginal intervals, each its own."""
     for group in groups:
-        yield share(
-            [row.category in group for row in rows],
-            [row.patient for row in rows],
-            name="+".join(group),
-            endpoint="pain-response",
-            variant=variant,
-            window=window,
-            population=population,
-            grain="lesion",
-        )
+        success = [row.category in group for row in rows]
+        yield share(rows, success, name="+".join(group), endpoint="pain-response", grain="lesion", **words)
 
 
 def _low_baselines(outcomes: Outcomes) -> Figures:
@@ -129,10 +122,10 @@ def _low_baselines(outcomes: Outcomes) -> Figures:
         return
     assessable = [row for row in _best(outcomes) if is_assessable(row) and row.baseline is not None]
     low = [row.baseline is not None and row.baseline < outcomes.study.pain_delta for row in assessable]
-    patients = [row.patient for row in assessable]
     yield share(
+        assessable,
         low,
-        patients,
+        left_out=_unassessed(outcomes),
         name="baseline below the drop that PR needs",
         endpoint="pain-response",
         window="best",

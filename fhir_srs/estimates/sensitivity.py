@@ -9,6 +9,7 @@ from fhir_srs.endpoints import Outcomes, Study, derive
 from fhir_srs.endpoints.study import Primary, Sensitivity
 from fhir_srs.endpoints.study_file import changed
 from fhir_srs.estimates.figures import share
+from fhir_srs.estimates.grounds import without_reason
 from fhir_srs.estimates.responses import in_itt, pain_rows
 from fhir_srs.estimates.table import estimate
 from fhir_srs.model import Estimate, Mapped
@@ -72,8 +73,9 @@ def _imputed(outcomes: Outcomes, wanted: Primary, missing: str) -> Estimate | No
     due = [row for row in rows if in_itt(row)]
     success = [row.category in group or (row.category == "NE" and missing == "response") for row in due]
     return share(
+        due,
         success,
-        [row.patient for row in due],
+        left_out=without_reason((row for row in rows if not in_itt(row)), ""),
         name=wanted.label,
         endpoint=wanted.endpoint,
         variant=wanted.variant,

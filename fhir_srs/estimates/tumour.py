@@ -17,6 +17,7 @@ from fhir_srs.estimates.figures import (
     rows_of,
     survival_figures,
 )
+from fhir_srs.estimates.grounds import untimed
 
 TWO_YEARS = 730
 DAYS = (HALF_YEAR, YEAR, TWO_YEARS)
@@ -26,7 +27,7 @@ READINGS = {
     AS_EVENT: "local failure, growth that was not settled counted as an event",
     EPIDURAL: "epidural progression",
 }
-OPEN = ("pseudoprogression", "indeterminate", "unconfirmed")
+OPEN = ("indeterminate", "pseudoprogression", "unconfirmed")
 
 
 def local_figures(outcomes: Outcomes) -> Figures:
@@ -37,14 +38,17 @@ def local_figures(outcomes: Outcomes) -> Figures:
         "population": "with-follow-up",
     }
     rows = rows_of(outcomes, "local-failure")
+    names["left_out"] = untimed(outcomes, "local-failure", None)
     yield from incidence_figures(rows, DAYS, name=f"local failure ({CIF})", **names)
     yield from survival_figures(rows, DAYS, quantile=True, name=f"local control ({IMAGED})", **names)
     for variant, name in READINGS.items():
         found = rows_of(outcomes, "local-failure", variant)
         yield from incidence_figures(found, DAYS, name=f"{name} ({CIF})", variant=variant, **names)
         yield from beside_figures(found, DAYS, name=f"{name} (1 - {IMAGED})", variant=variant, **names)
-    flags = [flag for row in rows for flag in row.flags if flag in OPEN]
-    yield from counts("growth on imaging", flags, [row.patient for row in rows], **names)
+    del names["left_out"]
+    for flag in OPEN:
+        said = [flag if flag in row.flags else None for row in rows]
+        yield from counts("growth on imaging", rows, said, **names)
     yield from left_out(outcomes, "local-failure")
 
 
@@ -61,6 +65,7 @@ def fracture_figures(outcomes: Outcomes) -> Figures:
     }
     rows = rows_of(outcomes, "vertebral-fracture")
     text = "vertebral fracture (cumulative incidence, death, stabilisation and retreatment competing)"
+    names["left_out"] = untimed(outcomes, "vertebral-fracture", None)
     free = f"free of fracture ({IMAGED})"
     figures = [
         *incidence_figures(rows, DAYS, name=text, **names),
@@ -74,6 +79,7 @@ def retreatment_figures(outcomes: Outcomes) -> Figures:
     """Retreatment of the segment for whatever reason, death competing."""
     names: dict[str, Any] = {"endpoint": "retreatment", "grain": "lesion", "population": "all"}
     rows = rows_of(outcomes, "retreatment")
+    names["left_out"] = untimed(outcomes, "retreatment", None)
     yield from incidence_figures(rows, DAYS, name=f"retreatment ({CIF})", **names)
     yield from beside_figures(rows, DAYS, name="retreatment (1 - KM, deaths censored)", **names)
     yield from left_out(outcomes, "retreatment")

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from fhir_srs.errors import UsageError
-from fhir_srs.model import Estimate
+from fhir_srs.model import Estimate, Grounds
 from fhir_srs.survival.interval import upper_share
 from fhir_srs.survival.rows import Column, Reader
 
@@ -63,12 +63,31 @@ def proportion(
     )
     if not count.n:
         return replace(base, status="not-estimable", reason="no-rows")
-    base = replace(base, value=count.share)
+    base = replace(base, value=count.share, grounds=Grounds(arithmetic=_said(count, method, level, deff_min)))
     try:
         low, high = _METHODS[method](count, level, deff_min)
     except _NotEstimable as why:
         return replace(base, low_status="not-estimable", high_status="not-estimable", reason=str(why))
     return replace(base, low=low, high=high, low_status="estimated", high_status="estimated")
+
+
+def _said(count: _Count, method: str, level: float, deff_min: float | None) -> tuple[str, ...]:
+    """How the share and its interval are reckoned, with their numbers."""
+    share = f"{count.x}/{count.n} = {count.share:.4f}"
+    plain = {"clopper-pearson": "Clopper-Pearson", "wilson": "Wilson"}
+    if method in plain:
+        return share, f"{plain[method]} interval of {count.x} of {count.n} rows"
+    if count.clusters == 1:
+        return (share,)
+    if count.x in (0, count.n):
+        return share, f"all alike: Clopper-Pearson with the {count.clusters} patients as rows"
+    said = f"design effect {count.design_effect:.4f} between {count.clusters} patients"
+    try:
+        rows = _effective(count, level, deff_min, korn=method == "korn-graubard")
+    except _NotEstimable:
+        return share, said
+    name = "Clopper-Pearson" if method == "korn-graubard" else "Wilson, Student's t,"
+    return share, said, f"{name} interval of {count.share * rows:.4f} of {rows:.4f} effective rows"
 
 
 def _count(column: Column, cluster: Column | None) -> _Count:
@@ -112,16 +131,21 @@ def _plain_wilson(count: _Count, level: float, _: float | None) -> tuple[float, 
 def _korn_graubard(count: _Count, level: float, deff_min: float | None) -> tuple[float, float]:
     if _all_alike(count):
         return _clopper_pearson(count.clusters * count.share, count.clusters, level)
-    ratio = _t(count.n - 1, level) / _t(count.clusters - 1, level)
-    effective = count.n / _design_effect(count, deff_min) * ratio**2
+    effective = _effective(count, level, deff_min, korn=True)
     return _clopper_pearson(count.share * effective, effective, level)
 
 
 def _rao_scott_wilson(count: _Count, level: float, deff_min: float | None) -> tuple[float, float]:
     if _all_alike(count):
         return _clopper_pearson(count.clusters * count.share, count.clusters, level)
-    effective = count.n / _design_effect(count, deff_min)
+    effective = _effective(count, level, deff_min, korn=False)
     return _wilson(count.share * effective, effective, _t(count.clusters - 1, level))
+
+
+def _effective(count: _Count, level: float, deff_min: float | None, *, korn: bool) -> float:
+    """So many independent rows say as much; Korn and Graubard correct for the degrees of freedom too."""
+    ratio = _t(count.n - 1, level) / _t(count.clusters - 1, level) if korn else 1.0
+    return count.n / _design_effect(count, deff_min) * ratio**2
 
 
 def _all_alike(count: _Count) -> bool:

@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from fhir_srs.dates import PartialDate, parse_date
 from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
+from fhir_srs.endpoints.assessments import REFUSALS
+from fhir_srs.endpoints.courses import read_courses
 from fhir_srs.model import Mapped, Response, Status, TimeToEvent
 from tests.spec.timelines import day, draw
 
@@ -174,3 +176,30 @@ def test_a_fracture_is_told_once_and_every_level_is_a_segment(drawing: str) -> N
         assert len({(row.lesion_id, row.segment) for row in rows}) == len(rows)
         broken = [row.lesion_id for row in rows if row.status is Status.EVENT]
         assert len(set(broken)) == len(broken)
+
+
+@settings(max_examples=200, deadline=None)
+@given(drawings())
+def test_every_pain_record_is_looked_at_or_refused_for_one_reason(drawing: str) -> None:
+    """Of each lesion: no record counts silently for nothing, and none that is refused is a source."""
+    mapped = draw(drawing)
+    for study in STUDIES:
+        courses, _ = read_courses(mapped, load_study(study), CUTOFF)
+        found = derive(mapped, study=load_study(study), data_cutoff=CUTOFF)
+        for course in courses:
+            refused = [one.source for one in course.refused]
+            taken = [one for one in (course.baseline, *course.follow_up, *course.partial) if one]
+            sources = {source for one in taken for source in one.sources}
+            assert len(set(refused)) == len(refused)
+            assert {one.reason for one in course.refused} <= set(REFUSALS)
+            assert not sources & set(refused)
+            name = course.lesion.lesion_id
+            mine = [
+                one.source
+                for one in mapped.events
+                if one.kind == "pain" and one.on and one.on.last <= CUTOFF and one.lesion_id in (None, name)
+            ]
+            assert set(mine) <= sources | set(refused)
+            rows = [row for row in (*found.responses, *found.times) if row.lesion_id == name]
+            used = {source for row in rows if row.endpoint != "retreatment" for source in row.sources}
+            assert not used & (set(refused) - {one.source for one in mapped.events if one.kind != "pain"})

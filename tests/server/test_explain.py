@@ -93,6 +93,29 @@ def test_the_page_names_the_resource_versions_and_no_patient_but_by_reference(
     assert "Canary-Marker" not in text
 
 
+def test_a_figure_of_the_cohort_is_explained_as_it_stands_on_the_server(
+    synced: Synced, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words = "ryu2008 pain-response best assessable CR+PR+STABLE"
+    told = json.loads(asked(synced, capfd, "--figure", words, "--json"))
+    (result,) = [
+        one
+        for one in synced.ward.all("Observation").values()
+        if one.get("subject", {}).get("reference", "").startswith("Group/")
+        and one["code"]["coding"][0]["code"] == "pain-response"
+        and (part(one, "label"), part(one, "window"), part(one, "population"))
+        == ("CR+PR+STABLE", "best", "assessable")
+        and "ryu2008" in one["method"]["text"]
+        and part(one, "variant") is None
+    ]
+    assert told["figure"]["value"] == pytest.approx(result["valueQuantity"]["value"], abs=1e-6)
+    assert len(told["counted"]) == told["figure"]["numerator"]
+    assert told["resources"]
+    assert command(["explain", "-c", str(synced.settings)]) == 64
+    assert command(["explain", synced.lesions[0], "--figure", "CR", "-c", str(synced.settings)]) == 64
+    capfd.readouterr()
+
+
 def test_what_is_not_there_is_one_line_and_usage(synced: Synced, capfd: pytest.CaptureFixture[str]) -> None:
     assert command(["explain", "no-such-lesion", "-c", str(synced.settings)]) == 64
     assert command(["explain", synced.lesions[0], "happiness", "-c", str(synced.settings)]) == 64

@@ -1,5 +1,6 @@
 """`explain` shows what mapping and derive gave, for one lesion, and judges nothing itself."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,9 +8,17 @@ import pytest
 from fhir_srs import load_profile, map_resources
 from fhir_srs.endpoints import derive, load_study
 from fhir_srs.errors import UsageError
-from fhir_srs.model import Mapped, to_json
-from fhir_srs.report.explain import Explanation, explanation, explanation_text, find_lesion
+from fhir_srs.model import Mapped
+from fhir_srs.report.explain import (
+    Explanation,
+    Judgement,
+    explanation,
+    explanation_json,
+    explanation_text,
+    find_lesion,
+)
 from fhir_srs.testing.cohort import ryu2008_cohort
+from tests.spec.timelines import LATER, draw
 
 COHORT = ryu2008_cohort(2008)
 ALL = map_resources(COHORT.resources, profile=load_profile("mcode"))
@@ -101,7 +110,63 @@ def test_a_lesion_is_found_by_the_beginning_of_its_id_if_that_is_its_own() -> No
             find_lesion(ALL, name)
 
 
-def test_an_explanation_is_json_with_the_keys_of_the_files() -> None:
-    body = to_json(explained())
+def test_an_explanation_is_json_with_the_keys_of_the_files_and_words_for_how_a_time_ended() -> None:
+    body = explanation_json(explained())
     assert body.startswith(b'{"lesion":{"lesion_id":')
-    assert b'"judgements":[{"study":"ryu2008"' in body
+    page = json.loads(body)
+    assert page["judgements"][0]["study"] == "ryu2008"
+    ended = {row["status"] for one in page["judgements"] for row in one["times"]}
+    assert ended <= {"event", "competing", "censored", None}
+
+
+def told_of(drawing: str, study: str = "ryu2008", endpoint: str | None = None) -> Judgement:
+    mapped = draw("A | 0..4 | sbrt | T8 2\n" + drawing if study != "ryu2008" else drawing)
+    outcomes = derive(mapped, study=load_study(study), data_cutoff=LATER)
+    return explanation(mapped, [outcomes], mapped.lesions[0], endpoint).judgements[0]
+
+
+def test_each_event_says_what_it_was_used_for_or_why_it_was_refused() -> None:
+    """One of each reason that a drawn timeline can have."""
+    told = told_of(
+        "A | -40 | pain | 7\nA | -10 | pain | 8\nA | -3 | pain | 7\nA | -3 | pain | 6\nA | 2 | pain | 5\n"
+        "A | 14 | pain | 2\nA | 20 | pain | 3 site-other-than-lesion\nA | 30 | pain | 2\nA | 50 | pain | 2\n"
+        "A | 60 | surgery | for-pain\nA | 70 | pain | 1\n- | 100 | death |\n- | 120 | pain | 3",
+        "icpre2012",
+    )
+    found = {use.source: use.refused or use.used_for for use in told.uses}
+    refused = {name: why for name, why in found.items() if isinstance(why, str)}
+    assert refused == {
+        "Observation/pain-1": "before-baseline-window",
+        "Observation/pain-2": "earlier-than-baseline",
+        "Observation/pain-4": "lower-score-of-the-day",
+        "Observation/pain-5": "during-treatment",
+        "Observation/pain-7": "other-site",
+        "Observation/pain-11": "after-retreatment",
+        "Observation/pain-13": "after-death",
+    }
+    assert "pain-response 1-month" in found["Observation/pain-8"]
+    assert found["Observation/pain-9"] == ("pain-response 2-month", "pain-response blind 2-month")
+
+
+def test_an_endpoint_alone_shows_its_rule_and_the_parameters_that_it_looks_at() -> None:
+    told = told_of("A | -3 | pain | 7\nA | 14 | pain | 2", endpoint="time-to-relief")
+    assert {(one.endpoint, one.section) for one in told.rules} == {("time-to-relief", "5")}
+    names = {one.name for one in told.parameters}
+    assert {"pain_delta", "death_gap"} <= names
+    assert not {"lc_window", "relapse_delta"} & names
+
+
+def test_the_arithmetic_of_a_category_and_of_a_time_is_part_of_the_outcome() -> None:
+    drawing = "A | -3 | pain | 7\nA | 30 | pain | 5\n- | -20..10 | opioid | 60\n- | 11..900 | opioid | 45"
+    told = told_of(drawing, "icpre2012")
+    pains = [row for row in told.responses if row.endpoint == "pain-response"]
+    (month,) = [row for row in pains if (row.window, row.variant) == ("1-month", None)]
+    assert month.category == "PR"
+    assert month.working == (
+        "pain down by delta or more, and no more opioid",
+        "pain 7 to 5: -2, delta 2",
+        "OMED 60 to 45 mg/d: x 0.750, falls at 0.75, rises at 1.25",
+    )
+    (relief,) = [row for row in told.times if (row.endpoint, row.variant) == ("time-to-relief", None)]
+    assert relief.working[0].startswith("PR by arm pr-pain; pain down by delta")
+    assert relief.working[-1] == "2024-01-14 to 2024-02-09: 26 d"

@@ -1,0 +1,152 @@
+"""What a figure is made of, kept with it: rows counted and not, rows left out, the arithmetic.
+
+Put together where the figure is computed, from what it was computed from: `fhir-srs explain` prints it.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.model import Estimate, Grounds, LeftOut, Response, Status, Term, TimeToEvent
+from fhir_srs.survival import Curve, Incidence
+
+Row: TypeAlias = Response | TimeToEvent
+Counted: TypeAlias = Row | LeftOut
+
+SPELLED = 8  # a product or sum of so many event days is written out
+
+
+def split(rows: Sequence[Row], counted: Sequence[bool]) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """*rows* that are *counted*, and the others."""
+    told = list(zip(rows, counted, strict=True))
+    return tuple(row for row, one in told if one), tuple(row for row, one in told if not one)
+
+
+def grounded(
+    found: Estimate, rows: Sequence[Row], counted: Sequence[bool], left_out: tuple[LeftOut, ...] = ()
+) -> Estimate:
+    """*found* with its rows; what it already says of its arithmetic stays."""
+    yes, no = split(rows, counted)
+    before = found.grounds or Grounds()
+    grounds = msgspec.structs.replace(before, counted=yes, others=no, left_out=left_out)
+    return msgspec.structs.replace(found, grounds=grounds)
+
+
+def counted(found: Estimate, rows: Sequence[Counted], said: Sequence[str | None], reason: str) -> Estimate:
+    """*found*, which counts the *rows* of which *reason* is *said*; lesions left out are told as such."""
+    told = [(row, one == reason) for row, one in zip(rows, said, strict=True)]
+    real = [(row, yes) for row, yes in told if not isinstance(row, LeftOut)]
+    lesions = tuple(row for row, yes in told if yes and isinstance(row, LeftOut))
+    return grounded(found, [row for row, _ in real], [yes for _, yes in real], lesions)
+
+
+def reckoned(found: Estimate, *arithmetic: str, terms: tuple[Term, ...] = ()) -> Estimate:
+    """*found* with its *arithmetic* after what stands there, and its *terms*."""
+    before = found.grounds or Grounds()
+    told = (*before.arithmetic, *arithmetic)
+    grounds = msgspec.structs.replace(before, arithmetic=told, terms=terms or before.terms)
+    return msgspec.structs.replace(found, grounds=grounds)
+
+
+def ended(rows: Iterable[TimeToEvent]) -> list[bool]:
+    """Whether each of *rows* ended in the event."""
+    return [row.status is Status.EVENT for row in rows]
+
+
+def excluded_rows(outcomes: Outcomes) -> tuple[LeftOut, ...]:
+    """The lesions that the study does not take."""
+    return tuple(
+        LeftOut(patient=one.patient, lesion_id=one.lesion_id, reason=f"not eligible: {one.reason}")
+        for one in outcomes.excluded
+    )
+
+
+def without_reason(rows: Iterable[Row], reason: str) -> tuple[LeftOut, ...]:
+    """*rows* as left out: each for its own reason, else for *reason*."""
+    return tuple(
+        LeftOut(
+            patient=row.patient,
+            lesion_id=row.lesion_id,
+            segment=row.segment if isinstance(row, TimeToEvent) else None,
+            reason=row.reason or reason,
+            sources=row.sources,
+        )
+        for row in rows
+    )
+
+
+def untimed(outcomes: Outcomes, endpoint: str, variant: str | None) -> tuple[LeftOut, ...]:
+    """The rows that a time endpoint does not take, and the lesions that the study does not."""
+    rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
+    grain = {row.grain for row in rows}
+    excluded = () if grain == {"patient"} else excluded_rows(outcomes)
+    return (*without_reason((row for row in rows if row.days is None), "left out"), *excluded)
+
+
+def survival_terms(curve: Curve) -> tuple[Term, ...]:
+    """The event days of *curve*."""
+    return tuple(
+        Term(int(curve.days[j]), int(curve.at_risk[j]), int(curve.events[j]), 0, float(curve.survival[j]))
+        for j in np.flatnonzero(curve.events)
+    )
+
+
+def incidence_terms(curve: Incidence) -> tuple[Term, ...]:
+    """The days of *curve* with an event or a competing event; the value is the incidence of the event."""
+    own, other = curve.events(1), curve.events(2)
+    incidence = curve.incidence(1)
+    return tuple(
+        Term(int(curve.days[j]), int(curve.at_risk[j]), int(own[j]), int(other[j]), float(incidence[j]))
+        for j in np.flatnonzero(own + other)
+    )
+
+
+def at_day(found: Estimate, terms: tuple[Term, ...], error: float | None) -> Estimate:
+    """*found*, a figure of a curve on its day, with the terms up to it and how they come to the value."""
+    if found.value is None or found.time_days is None:
+        return reckoned(found, terms=terms)
+    taken = tuple(term for term in terms if term.day <= found.time_days)
+    rises = found.method.startswith("Aalen-Johansen")
+    said = [_sum(taken, found) if rises else _product(taken, found)]
+    if error is not None and found.low is not None:
+        said.append(f"standard error {error:.6f} before the factors that the method names")
+    return reckoned(found, *said, terms=taken)
+
+
+def _product(terms: Sequence[Term], found: Estimate) -> str:
+    if not terms:
+        return f"S({found.time_days}) = 1: no event yet"
+    text = " x ".join(f"{one.at_risk - one.events}/{one.at_risk}" for one in terms)
+    if len(terms) > SPELLED:
+        text = f"product of (1 - events/at risk) over {len(terms)} event days"
+    return f"S({found.time_days}) = {text} = {found.value:.6f}"
+
+
+def _sum(terms: Sequence[Term], found: Estimate) -> str:
+    moved = [one for one in terms if one.events]
+    if not moved:
+        return f"F({found.time_days}) = 0: no event yet"
+    before = (0.0, *(one.value for one in moved[:-1]))
+    steps = [f"{one.value - last:.4f}" for one, last in zip(moved, before, strict=True)]
+    text = " + ".join(steps)
+    if len(moved) > SPELLED:
+        text = f"sum of S(before) x events/at risk over {len(moved)} event days"
+    return f"F({found.time_days}) = {text} = {found.value:.6f}"
+
+
+def crossing(found: Estimate, terms: tuple[Term, ...]) -> Estimate:
+    """*found*, the median of a curve, with the day on which the curve crossed one half."""
+    if found.value is None:
+        last = f"the curve ends at {terms[-1].value:.4f}" if terms else "no event"
+        return reckoned(found, f"{last}: one half was not crossed", terms=terms)
+    reached = [term for term in terms if term.day <= found.value]
+    value = f"{reached[-1].value:.4f}" if reached else "?"
+    return reckoned(found, f"the curve crosses one half on day {found.value:g}, to {value}", terms=terms)
+
+
+def ordered_days(found: Estimate, days: Sequence[int]) -> Estimate:
+    """*found*, a descriptive figure, with the times that it was picked from, in their order."""
+    return reckoned(found, f"of {len(days)} times in order: {', '.join(map(str, sorted(days)))}")

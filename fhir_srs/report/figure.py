@@ -1,0 +1,175 @@
+"""Where a printed figure comes from: its rule and parameters, its arithmetic, the outcomes it is made of.
+
+All of it was kept with the figure when it was computed (`fhir_srs.model.Grounds`); nothing is computed again.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from fhir_srs.endpoints import Outcomes
+from fhir_srs.errors import UsageError
+from fhir_srs.model import Estimate, LeftOut, Response, Term, TimeToEvent
+from fhir_srs.report.explain import (
+    Parameter,
+    Rule,
+    columns,
+    parameter_lines,
+    parameters_of,
+    rule_lines,
+    rule_of,
+)
+from fhir_srs.report.export import estimate_row
+from fhir_srs.report.figures import count_text, figure_name, interval_text, value_text
+
+LISTED = 20  # figures named where several fit
+
+
+class FigureExplanation(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One figure with everything it rests on.
+
+    *counted* are the outcomes of its numerator, or that ended in the event; *others* the rest of its
+    denominator; *left_out* what it does not count, with the reason. *resources* are the resource versions
+    of *counted* and *others*.
+    """
+
+    figure: dict[str, Any]
+    study: str
+    version: str
+    title: str
+    data_cutoff: str
+    rule: Rule
+    parameters: tuple[Parameter, ...]
+    arithmetic: tuple[str, ...]
+    terms: tuple[Term, ...]
+    counted: tuple[Response | TimeToEvent, ...]
+    others: tuple[Response | TimeToEvent, ...]
+    left_out: tuple[LeftOut, ...]
+    resources: tuple[str, ...]
+    printed: str
+
+
+def words_of(one: Estimate) -> str:
+    """What a figure is asked for by: study, endpoint, variant, window, population, group, day, name."""
+    day = None if one.time_days is None else str(one.time_days)
+    parts = (one.study, one.endpoint, one.variant, one.window, one.population, one.group, day, one.name)
+    return " ".join(part for part in parts if part)
+
+
+def explain_figure(analyses: Sequence[tuple[Outcomes, Sequence[Estimate]]], asked: str) -> FigureExplanation:
+    """The figure that *asked* names among all of *analyses*, explained."""
+    one = find_figure([figure for _, table in analyses for figure in table], asked)
+    outcomes = next(found for found, _ in analyses if found.study.name == one.study)
+    return figure_explanation(outcomes, one)
+
+
+def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
+    """
+    The figure of *table* that has every word of *asked*; UsageError for none, or for several.
+
+    A word is the study, endpoint, variant, window, population, group or day, or one of the name's. Where
+    several figures fit, one whose every word was said goes before the others, then one whose whole name
+    was, then the study's own reading.
+    """
+    words = set(asked.lower().split())
+    fits = found = [one for one in table if words <= _said(one)]
+    found = [one for one in found if words == _said(one)] or found
+    found = [one for one in found if one.name.lower() in words] or found
+    found = [one for one in found if one.variant is None] or found
+    if len(found) != 1:
+        told = [f"  {words_of(one)}" for one in (found or table)[:LISTED]]
+        said = "several figures fit" if fits else "no figure has all of these words; some are"
+        raise UsageError("\n".join((f"{said}:", *told)))
+    return found[0]
+
+
+def _said(one: Estimate) -> set[str]:
+    return set(words_of(one).lower().split())
+
+
+def figure_explanation(outcomes: Outcomes, one: Estimate) -> FigureExplanation:
+    """All that *one*, a figure of *outcomes*, rests on. UsageError for a figure that is of no endpoint."""
+    if one.endpoint is None or one.grounds is None:
+        raise UsageError("this figure is made of no outcomes")
+    study, grounds = outcomes.study, one.grounds
+    rule = rule_of(one.endpoint, one.variant, one.window)
+    rows = (*grounds.counted, *grounds.others)
+    figures = (value_text(one), interval_text(one), count_text(one), one.method)
+    return FigureExplanation(
+        figure=estimate_row(one),
+        study=study.name,
+        version=study.version,
+        title=study.title,
+        data_cutoff=outcomes.data_cutoff.isoformat(),
+        rule=rule,
+        parameters=tuple(parameters_of(study, [rule])),
+        arithmetic=grounds.arithmetic,
+        terms=grounds.terms,
+        counted=grounds.counted,
+        others=grounds.others,
+        left_out=grounds.left_out,
+        resources=tuple(sorted({source for row in rows for source in row.sources})),
+        printed=f"{figure_name(one)}: {'; '.join(figures)}",
+    )
+
+
+def figure_text(told: FigureExplanation) -> str:
+    """*told* as lines of text."""
+    heads = ("Ended in the event", "Did not") if told.terms else ("Counted", "In the denominator only")
+    lines = [
+        told.printed,
+        f"Study {told.study}, version {told.version}: {told.title}; data up to {told.data_cutoff}",
+        "",
+        "Rule",
+        *rule_lines([told.rule]),
+        *parameter_lines(told.parameters),
+        "",
+        "Arithmetic",
+        *(f"  {line}" for line in told.arithmetic),
+        *_terms(told.terms),
+        "",
+        f"{heads[0]}: {len(told.counted)}",
+        *columns([_row_cells(row) for row in told.counted]),
+        "",
+        f"{heads[1]}: {len(told.others)}",
+        *columns([_row_cells(row) for row in told.others]),
+        "",
+        f"Left out: {len(told.left_out)}",
+        *columns([[f"  {_whose(row)}", row.reason, " ".join(row.sources)] for row in told.left_out]),
+        "",
+        f"Resource versions: {len(told.resources)}",
+        *(f"  {one}" for one in told.resources),
+    ]
+    return "\n".join(lines)
+
+
+def _terms(terms: Sequence[Term]) -> Iterator[str]:
+    if terms:
+        head = ["  day", "at risk", "events", "competing", "curve"]
+        yield from columns(
+            [
+                head,
+                *(
+                    [f"  {t.day}", str(t.at_risk), str(t.events), str(t.competing), f"{t.value:.6f}"]
+                    for t in terms
+                ),
+            ]
+        )
+
+
+def _whose(row: Response | TimeToEvent | LeftOut) -> str:
+    segment = None if isinstance(row, Response) else row.segment
+    return " ".join(filter(None, (row.lesion_id or row.patient, segment)))
+
+
+def _row_cells(row: Response | TimeToEvent) -> list[str]:
+    working = "; ".join(row.working)
+    if isinstance(row, Response):
+        return [f"  {_whose(row)}", row.category, row.arm or row.reason or "", working]
+    status = "left out" if row.status is None else row.status.name.lower()
+    return [f"  {_whose(row)}", f"{status} {row.days}", row.description, working]
+
+
+__all__ = ["FigureExplanation", "figure_explanation", "figure_text", "find_figure", "words_of"]

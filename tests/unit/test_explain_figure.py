@@ -1,0 +1,168 @@
+"""A printed figure tells what it is made of, kept when it was computed: rows, arithmetic, versions."""
+
+import json
+from datetime import date
+from functools import reduce
+from pathlib import Path
+
+import pytest
+
+from fhir_srs import load_profile, map_resources
+from fhir_srs.cli import run
+from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
+from fhir_srs.errors import UsageError
+from fhir_srs.estimates import estimate
+from fhir_srs.model import Estimate, TimeToEvent, to_json
+from fhir_srs.report.explain import explanation_json
+from fhir_srs.report.figure import explain_figure, figure_explanation, figure_text, find_figure, words_of
+from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
+
+COHORT = ryu2008_cohort()
+RYU = map_resources(COHORT.resources, profile=load_profile("mcode"))
+RANDOM = map_resources(random_cohort(60, 7).resources, profile=load_profile("mcode"))
+
+
+def analysed(name: str) -> tuple[Outcomes, list[Estimate]]:
+    outcomes = derive(RANDOM, study=load_study(name), data_cutoff=date(2026, 6, 30))
+    return outcomes, estimate(outcomes)
+
+
+ALL = {name: analysed(name) for name in shipped_studies()}
+OF_RYU = derive(RYU, study=load_study("ryu2008"), data_cutoff=COHORT.cutoff)
+RYU_TABLE = estimate(OF_RYU)
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_the_rows_of_every_figure_are_its_numerator_and_its_denominator(study: str) -> None:
+    for one in ALL[study][1]:
+        assert one.grounds is not None, words_of(one)
+        counted, others = one.grounds.counted, one.grounds.others
+        told = len(counted) + len(others)
+        if one.name.startswith("not eligible"):
+            assert len(one.grounds.left_out) == one.numerator
+        elif one.variant == "net" or one.reason == "nothing-recorded":
+            assert told == one.n
+        elif one.numerator is not None:
+            assert (len(counted), told) == (one.numerator, one.denominator), words_of(one)
+        else:
+            assert told == one.n, words_of(one)
+            if one.events is not None:
+                assert len(counted) == one.events, words_of(one)
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_a_lesion_is_in_a_figure_or_left_out_of_it_with_a_reason_and_never_both(study: str) -> None:
+    outcomes, table = ALL[study]
+    lesions = {one.lesion_id for one in RANDOM.lesions}
+    for one in table:
+        if one.grain != "lesion" or one.method in {"count", "ratio of sums, no interval"} or not one.grounds:
+            continue
+        if one.endpoint == "relief-duration" and "best class CR" in one.name:
+            continue  # a part of the responders, whose own figure has the others
+        inside = [row.lesion_id for row in (*one.grounds.counted, *one.grounds.others)]
+        outside = [row.lesion_id for row in one.grounds.left_out]
+        assert len(set(inside)) == len(inside), words_of(one)
+        assert not set(inside) & set(outside), words_of(one)
+        assert set(inside) | set(outside) == lesions, words_of(one)
+        assert all(row.reason for row in one.grounds.left_out), words_of(one)
+    assert outcomes.excluded
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_the_terms_of_a_curve_give_its_value_by_the_textbook(study: str) -> None:
+    """Kaplan-Meier and Aalen-Johansen written out over the terms alone."""
+    checked = 0
+    for one in ALL[study][1]:
+        terms = one.grounds.terms if one.grounds else ()
+        if not terms or one.time_days is None or one.value is None:
+            continue
+        value = 1 - one.value if one.method.startswith("1 - ") else one.value
+        if "Kaplan-Meier" in one.method:
+            expected = reduce(lambda s, t: s * (1 - t.events / t.at_risk), terms, 1.0)
+        else:
+            survival, expected = 1.0, 0.0
+            for term in terms:
+                expected += survival * term.events / term.at_risk
+                survival *= 1 - (term.events + term.competing) / term.at_risk
+        assert value == pytest.approx(expected, abs=1e-9), words_of(one)
+        assert all(term.day <= one.time_days for term in terms)
+        checked += 1
+    assert checked > 20
+
+
+def test_the_first_figure_of_ryu_names_its_17_lesions_and_those_left_out() -> None:
+    told = explain_figure([(OF_RYU, RYU_TABLE)], "best assessable CR")
+    assert (len(told.counted), len(told.counted) + len(told.others)) == (17, 37)
+    assert {row.working[0] for row in told.counted} == {"pain 0"}
+    assert sorted({row.reason for row in told.left_out}) == [
+        "baseline-below-minimum",
+        "no-baseline-score",
+        "no-score-in-window",
+    ]
+    assert told.arithmetic[0] == "17/37 = 0.4595"
+    assert "effective rows" in told.arithmetic[-1]
+    names = {one.name: one.basis for one in told.parameters}
+    assert names["pain_delta"] == "assumed"
+    assert "lc_window" not in names
+
+
+def test_the_84_per_cent_are_spelled_out_as_a_product_over_four_relapses() -> None:
+    """decisions.md 12: at risk 27, 25, 22, 20 at the four."""
+    told = explain_figure([(OF_RYU, RYU_TABLE)], "ryu2008 pain-control a 365")
+    assert told.arithmetic[0] == "S(365) = 26/27 x 24/25 x 21/22 x 19/20 = 0.838303"
+    assert [(one.at_risk, one.events) for one in told.terms] == [(27, 1), (25, 1), (22, 1), (20, 1)]
+    assert all(isinstance(row, TimeToEvent) and "against nadir" in row.working[0] for row in told.counted)
+
+
+def test_every_resource_version_of_a_figure_is_one_that_was_mapped() -> None:
+    known = {source for one in RYU.lesions for source in one.sources}
+    known |= {one.source for one in RYU.events} | {s for one in RYU.patients for s in one.sources}
+    for one in RYU_TABLE:
+        told = figure_explanation(OF_RYU, one)
+        assert set(told.resources) <= known
+        assert told.resources or not told.counted
+
+
+def test_text_and_json_say_the_same_and_no_name_of_a_patient() -> None:
+    told = explain_figure([(OF_RYU, RYU_TABLE)], "pain-control D 365")
+    text, page = figure_text(told), json.loads(explanation_json(told))
+    assert page["figure"]["time_days"] == 365
+    assert {row["status"] for row in page["others"]} == {"censored", "competing"}
+    assert {row["status"] for row in page["counted"]} == {"event"}
+    for one in (*page["arithmetic"], *page["resources"], page["rule"]["rule"]):
+        assert one in text
+    for row in page["counted"]:
+        assert row["lesion_id"] in text
+    assert "zzmarker" not in text.lower()
+
+
+def test_words_that_fit_no_figure_or_several_are_an_error_that_names_figures() -> None:
+    with pytest.raises(UsageError, match="no figure has all of these words"):
+        find_figure(RYU_TABLE, "happiness")
+    with pytest.raises(UsageError, match=r"several figures fit:\n  ryu2008 pain-control A all left"):
+        find_figure(sorted(RYU_TABLE, key=words_of), "pain-control A")
+
+
+def test_every_figure_can_be_asked_for_by_all_of_its_words() -> None:
+    for one in RYU_TABLE:
+        assert find_figure(RYU_TABLE, words_of(one)) is one, words_of(one)
+
+
+def test_the_repr_of_a_figure_shows_no_lesion() -> None:
+    one = find_figure(RYU_TABLE, "best assessable CR")
+    assert one.grounds is not None
+    assert "<17 counted, 20 others, 24 left out>" in repr(one)
+    assert one.grounds.counted[0].patient not in repr(one)
+
+
+def test_endpoints_explains_a_figure_instead_of_printing_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "cohort.ndjson"
+    source.write_bytes(b"\n".join(to_json(one) for one in COHORT.resources))
+    command = ["endpoints", str(source), "--study", "ryu2008", "--cutoff", str(COHORT.cutoff)]
+    assert run([*command, "--figure", "best assessable CR"]) == 0
+    assert capsys.readouterr().out.startswith("CR, best: 17/37 (45.9 %)")
+    assert run([*command, "--figure", "best assessable CR", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["figure"]["numerator"] == 17
+    assert run([*command, "--figure", "nothing"]) == 64
