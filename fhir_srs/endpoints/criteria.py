@@ -129,11 +129,21 @@ RTOG = (
     Step("pr", "PR", lambda c: c.better, "pain down by delta or more, and no more opioid"),
     Step("stable", "STABLE", lambda _: True, "pain changed by less than delta, and no more opioid"),
 )
-RULES = {"icpre": ICPRE, "threshold": THRESHOLD, "rtog": RTOG}
+# The sensitivity reading of `ryu2008` (section 16): a drop of half instead of points.
+HALF = (
+    Step("cr", "CR", lambda c: c.after == 0, "pain 0"),
+    Step("pr-half", "PR", lambda c: c.after * 2 <= c.before, "pain down by half or more"),
+    Step("prog", "PROG", lambda c: c.worse, "pain up by delta or more"),
+    Step("stable", "STABLE", lambda _: True, "pain changed by less"),
+)
+RULES = {"icpre": ICPRE, "threshold": THRESHOLD, "half": HALF, "rtog": RTOG}
+# Rules that look at pain alone.
+POINT_DROPS = frozenset({"threshold", "half"})
 # Best first: what "best class" means under each rule (section 16; ICPRE by analogy).
 BEST_FIRST: dict[str, tuple[Category, ...]] = {
     "icpre": ("CR", "PR", "IR", "PP"),
     "threshold": ("CR", "PR", "STABLE", "PROG"),
+    "half": ("CR", "PR", "STABLE", "PROG"),
     "rtog": ("CR", "PR", "STABLE", "IR", "PROG"),
 }
 RESPONSE: frozenset[str] = frozenset({"CR", "PR"})

@@ -12,7 +12,16 @@ import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
 from fhir_srs.endpoints.courses import Companion, Course, touches, within
-from fhir_srs.endpoints.criteria import BEST_FIRST, RESPONSE, Band, Category, Change, classify, words_of
+from fhir_srs.endpoints.criteria import (
+    BEST_FIRST,
+    POINT_DROPS,
+    RESPONSE,
+    Band,
+    Category,
+    Change,
+    classify,
+    words_of,
+)
 from fhir_srs.endpoints.history import time_zero
 from fhir_srs.endpoints.opioids import UNKNOWN, Omed, same_evidence
 from fhir_srs.endpoints.study import Rule, Study, Window
@@ -56,7 +65,7 @@ def band_of(study: Study) -> Band:
 
 def beside(study: Study) -> tuple[str, Reading]:
     """The second reading printed beside: the ICPRE class of a threshold study, else the blind one."""
-    if study.rule == "threshold":
+    if study.rule in POINT_DROPS:
         return "icpre", Reading("icpre", ICPRE_DELTA, aware=True, band=band_of(study))
     return "blind", Reading(study.rule, study.pain_delta, aware=False, band=band_of(study))
 

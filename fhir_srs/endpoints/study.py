@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 Basis = Literal["published", "memory", "assumed"]
-Rule = Literal["icpre", "threshold", "rtog"]
+Rule = Literal["icpre", "threshold", "half", "rtog"]
 
 
 class Window(msgspec.Struct, frozen=True):

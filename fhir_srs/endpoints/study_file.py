@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from fhir_srs import tables
+from fhir_srs.endpoints.criteria import POINT_DROPS
 from fhir_srs.endpoints.study import VISITS, Basis, Study
 from fhir_srs.errors import ConfigurationError, LocalIOError, UsageError
 
@@ -115,7 +116,7 @@ def _value(name: str, one: Mapping[str, Any]) -> Iterator[str]:
 
 def _contradictions(study: Study) -> Iterator[str]:
     """Values that are right by themselves and wrong together."""
-    if study.rule == "threshold" and study.analgesics == "aware":
+    if study.rule in POINT_DROPS and study.analgesics == "aware":
         yield "analgesics: the threshold rule is blind to them (rule = icpre or rtog is aware)"
     if study.rule == "rtog" and study.analgesics == "blind":
         yield "analgesics: the rtog rule is aware of them"

@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.dose import ALPHA_BETA, EXTRAPOLATED_ABOVE, bed, eqd2
 from fhir_srs.endpoints.opioids import omed_on
 from fhir_srs.estimates.groups import GROUPINGS, UNKNOWN
 from fhir_srs.estimates.responses import is_assessable, pain_rows
@@ -18,6 +19,7 @@ DAYS_PER_YEAR = 365.25
 # How long before treatment a performance status still describes the patient [E]; as the pain baseline.
 BASELINE_DAYS = timedelta(days=28)
 NOT_RECORDED = "not recorded"
+EXTRAPOLATED = f"(lq-extrapolated above {EXTRAPOLATED_ABOVE} Gy a fraction)"
 
 
 class Characteristic(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +120,13 @@ def _age(one: Treated) -> float | None:
     return (start.first - born.first).days / DAYS_PER_YEAR
 
 
+def _effective(one: Treated, of: Callable[[int, Decimal, Decimal], Decimal]) -> float | None:
+    dose, fractions = one.lesion.dose_gy, one.lesion.fractions
+    if dose is None or not fractions:
+        return None
+    return float(of(fractions, dose / fractions, ALPHA_BETA["tumour"]))
+
+
 def _plain(value: Decimal | int | None) -> float | None:
     return None if value is None else float(value)
 
@@ -145,6 +154,8 @@ SEVERITIES = (
 NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
     ("age, years", _age),
     ("dose, Gy", lambda one: _plain(one.lesion.dose_gy)),
+    (f"BED, Gy, a/b 10 {EXTRAPOLATED}", lambda one: _effective(one, bed)),
+    (f"EQD2, Gy, a/b 10 {EXTRAPOLATED}", lambda one: _effective(one, eqd2)),
     ("fractions", lambda one: _plain(one.lesion.fractions)),
     ("pain at baseline", lambda one: _plain(one.response.baseline)),
     ("OMED at treatment, mg/d", lambda one: _plain(one.omed)),

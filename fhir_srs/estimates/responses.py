@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fhir_srs.endpoints import Outcomes, Study
-from fhir_srs.endpoints.criteria import BEST_FIRST
+from fhir_srs.endpoints.criteria import BEST_FIRST, POINT_DROPS
 from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.response import RESPONDER
 from fhir_srs.estimates.figures import Figures, counts, share
@@ -105,7 +105,7 @@ def response_groups(study: Study, variant: str | None, population: str) -> list[
     rule = "icpre" if variant == "icpre" else study.rule
     classes = BEST_FIRST[rule] if population == "assessable" else ("CR", "PR")
     groups: list[tuple[str, ...]] = [*((one,) for one in classes), ("CR", "PR")]
-    controlled = rule == "threshold" and population == "assessable"
+    controlled = rule in POINT_DROPS and population == "assessable"
     return [*groups, ("CR", "PR", "STABLE")] if controlled else groups
 
 

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from fhir_srs.endpoints.criteria import BEST_FIRST, RULES, Band, Change, classify
+from fhir_srs.endpoints.criteria import BEST_FIRST, POINT_DROPS, RULES, Band, Change, classify
 
 PAIN = range(11)
 OMED = tuple(map(Decimal, ("0", "45", "60", "61", "75")))
@@ -53,9 +53,9 @@ def test_more_opioid_never_makes_a_responder(rule: str) -> None:
                 assert FOUND[rule, p0, pt, m0, more, delta, band] not in {"CR", "PR"}, (p0, pt, m0, mt, more)
 
 
-def test_the_threshold_rule_does_not_look_at_opioids() -> None:
+def test_the_rules_of_point_drops_do_not_look_at_opioids() -> None:
     for (one, p0, pt, m0, mt, delta, band), own in FOUND.items():
-        if one == "threshold":
+        if one in POINT_DROPS:
             assert own == FOUND[one, p0, pt, m0, m0, delta, band], (p0, pt, m0, mt)
 
 
@@ -63,7 +63,7 @@ def test_tolerating_small_increases_changes_only_what_an_increase_barred() -> No
     for (one, p0, pt, m0, mt, delta, band), own in FOUND.items():
         other = FOUND[one, p0, pt, m0, mt, delta, BANDS[0]]
         if band.tolerant and own != other:
-            assert one != "threshold"
+            assert one not in POINT_DROPS
             assert m0 < mt < Decimal("1.25") * m0
             assert other in {"IR", "PROG"}
 
@@ -72,3 +72,9 @@ def test_doubling_all_doses_changes_nothing() -> None:
     """With one drug the 25 % test does not depend on the conversion factor (section 4)."""
     for (one, p0, pt, m0, mt, delta, band), own in FOUND.items():
         assert category(one, p0, pt, 2 * m0, 2 * mt, delta, band) == own
+
+
+def test_a_drop_of_half_is_half_of_the_baseline_to_the_point() -> None:
+    """7 to 3 is half or more, 7 to 4 is not; 6 to 3 is exactly half."""
+    for p0, pt, expected in ((7, 3, "PR"), (7, 4, "STABLE"), (6, 3, "PR"), (1, 1, "STABLE"), (2, 1, "PR")):
+        assert category("half", p0, pt, OMED[0], OMED[0], 3, BANDS[0]) == expected
