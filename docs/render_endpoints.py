@@ -10,6 +10,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fhir_srs.endpoints import load_study
+from fhir_srs.endpoints.assessments import REFUSALS
+from fhir_srs.endpoints.definitions import DEFINITIONS
 from fhir_srs.report.parameters import parameter_rows
 
 STUDIES = ("ryu2008", "icpre2012", "spino2015", "rtog0631", "sc24")
@@ -61,7 +63,7 @@ own, `A` without a line of its own is treated in one fraction on day 0.
 
 def endpoints(_: str) -> str:
     """The whole page."""
-    parts = [INTRODUCTION, *_studies(), *_icpre()]
+    parts = [INTRODUCTION, *_studies(), *_definitions(), *_icpre(), *_refusals()]
     for module, name, title, last, known in TABLES:
         table = getattr(import_module(f"tests.spec.{module}"), name)
         parts += [f"## {title}\n", *([f"{known}\n"] if known else []), *_drawn(table, last), ""]
@@ -74,6 +76,25 @@ def _studies() -> Iterator[str]:
     yield _row(["parameter", *STUDIES])
     yield _row(["---"] * (len(STUDIES) + 1))
     yield from map(_row, parameter_rows([load_study(name) for name in STUDIES]))
+    yield ""
+
+
+def _definitions() -> Iterator[str]:
+    yield "## Rules\n"
+    yield "What each endpoint is in each of its readings, and its parameters: no other moves it.\n"
+    yield _row(["endpoint", "reading", "rule", "specification", "parameters"])
+    yield _row(["---"] * 5)
+    for (endpoint, variant), one in DEFINITIONS.items():
+        yield _row([endpoint, variant or "-", one.rule, one.section, ", ".join(one.parameters)])
+    yield ""
+
+
+def _refusals() -> Iterator[str]:
+    yield "## Scores that are not looked at\n"
+    yield "Every pain record is the baseline, follow-up, or refused (`fhir-srs explain`).\n"
+    yield _row(["reason", "means"])
+    yield _row(["---"] * 2)
+    yield from (_row([f"`{reason}`", means]) for reason, means in REFUSALS.items())
     yield ""
 
 

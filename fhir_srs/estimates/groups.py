@@ -81,7 +81,8 @@ def _log_rank(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
 
 
 def _of_patients(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:
-    return log_rank(days_of(rows), events_of(rows), groups)
+    found = log_rank(days_of(rows), events_of(rows), groups)
+    return msgspec.structs.replace(found, method="log-rank; one row a patient")
 
 
 def _gray(rows: Sequence[TimeToEvent], groups: Sequence[str]) -> TestResult:

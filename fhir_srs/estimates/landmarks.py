@@ -56,7 +56,11 @@ def _landmarked(outcomes: Outcomes, day: int) -> Landmarked:
     return Landmarked(
         day=day,
         figures=tuple(_curves(outcomes, day, kept, days, groups)),
-        test=msgspec.structs.replace(test, name=f"overall survival from day {day} by response until then"),
+        test=msgspec.structs.replace(
+            test,
+            name=f"overall survival from day {day} by response until then",
+            method="log-rank; one row a patient",
+        ),
         left_out=found.left_out,
         not_evaluable=len(alive) - len(kept),
     )

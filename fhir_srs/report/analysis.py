@@ -83,6 +83,7 @@ def _told(one: Analysis) -> dict[str, Any]:
         {
             "day": mark.day,
             "left_out": mark.left_out,
+            "not_evaluable": mark.not_evaluable,
             "figures": [estimate_row(figure) for figure in mark.figures],
             "test": mark.test,
         }

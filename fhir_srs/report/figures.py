@@ -52,15 +52,23 @@ def interval_text(estimate: Estimate) -> str:
     return "-" if low == high == "-" else f"{low} to {high}"
 
 
+_CENSORED = {"follow-up": "died"}
+
+
 def count_text(estimate: Estimate) -> str:
-    """Rows and patients, events, and who was still at risk."""
+    """Rows and patients, how they ended over all follow-up, and who was still at risk on the day."""
     parts = [f"{estimate.n}"]
     if estimate.clusters is not None and estimate.clusters != estimate.n:
         parts[0] += f" in {estimate.clusters} patients"
     if estimate.events is not None:
-        parts.append(f"{estimate.events} events")
-    if estimate.competing:
-        parts.append(f"{estimate.competing} competing")
+        competing = estimate.competing or 0
+        what = "observed alive to the end" if estimate.endpoint == "follow-up" else "events"
+        parts.append(f"{estimate.events} {what}")
+        if competing:
+            parts.append(f"{competing} competing")
+        parts.append(
+            f"{estimate.n - estimate.events - competing} {_CENSORED.get(estimate.endpoint or '', 'censored')}"
+        )
     if estimate.at_risk is not None:
         parts.append(f"{estimate.at_risk} at risk")
     return ", ".join(parts)

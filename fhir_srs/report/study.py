@@ -35,27 +35,50 @@ def _cell(numbers: tuple[float, ...] | None) -> str:
 
 
 def sensitivity_lines(study: Study, runs: Sequence[Run]) -> Iterator[str]:
-    """One line a run, one column a primary figure; `-` where a run has no such figure."""
+    """
+    One line a run, one column a primary figure; `-` where a run has no such figure.
+
+    A figure of another population than its column's says so: imputed responses are over all who were due.
+    """
     yield f"Sensitivity of the primary figures, study {study.name}"
-    heads = [_primary_name(one) for one in runs[0].figures]
-    rows = [[run.label, *map(_figure, run.figures)] for run in runs]
+    first = runs[0].figures
+    heads = [_primary_name(one) for one in first]
+    rows = [[run.label, *map(_moved, first, run.figures)] for run in runs]
     yield from _indented([["", *heads], *rows])
 
 
 def _primary_name(one: Estimate | None) -> str:
-    return "-" if one is None else f"{one.endpoint}: {figure_name(one)}"
+    return "-" if one is None else f"{one.endpoint}: {figure_name(one)} [{one.population}]"
+
+
+def _moved(own: Estimate | None, other: Estimate | None) -> str:
+    text = _figure(other)
+    if own is None or other is None or own.population == other.population:
+        return text
+    return f"{text} [{other.population}]"
 
 
 def _figure(one: Estimate | None) -> str:
+    """Value and interval, and for a curve the rows and who was at risk: no figure without its denominator."""
     if one is None:
         return "-"
-    return f"{value_text(one)}, {interval_text(one)}"
+    interval = interval_text(one)
+    text = value_text(one) if interval == "-" else f"{value_text(one)}, {interval}"
+    if one.numerator is not None:
+        return text
+    at_risk = "" if one.at_risk is None else f", {one.at_risk} at risk"
+    return f"{text} (n {one.n}{at_risk})"
 
 
 def comparison_lines(tests: Sequence[TestResult]) -> Iterator[str]:
-    """Each test with its statistic, degrees of freedom and p-value, or why there is none."""
-    rows = [[one.name, *_tested(one), one.method] for one in tests]
-    yield from _indented([["test", "chi-square", "df", "p", "method"], *rows])
+    """Each test with its statistic, degrees of freedom and p-value, or why there is none, and its rows."""
+    rows = [[one.name, *_tested(one), _rows(one), one.method] for one in tests]
+    yield from _indented([["test", "chi-square", "df", "p", "n", "method"], *rows])
+
+
+def _rows(one: TestResult) -> str:
+    patients = f" in {one.clusters} patients" if one.clusters not in (None, one.n) else ""
+    return f"{one.n}{patients}, {one.events or 0} events"
 
 
 def _tested(one: TestResult) -> tuple[str, str, str]:
@@ -68,7 +91,10 @@ def landmark_lines(found: Sequence[Landmarked]) -> Iterator[str]:
     """Of each landmark both curves and the test, and how many had ended before it."""
     yield "Responders beside non-responders, from a landmark"
     for one in found:
-        yield f"  day {one.day}: {one.left_out} patients had died or were lost by then"
+        yield (
+            f"  day {one.day}: {one.left_out} patients had died or were lost by then, "
+            f"{one.not_evaluable} had no lesion that could show relief or its absence"
+        )
         yield from _indented([list(table_row(figure)) for figure in one.figures])
         yield from comparison_lines([one.test])
 
@@ -81,7 +107,7 @@ def side_by_side(tables: Tables, studies: Sequence[Study]) -> str:
     """
     heads = [f"{name} {version}" for name, version in tables]
     found = [{_key(one): one for one in table} for table in tables.values()]
-    keys = list(dict.fromkeys(key for table in found for key in table))
+    keys = merged([list(table) for table in found])
     lines = []
     for endpoint in dict.fromkeys(key[0] for key in keys):
         ours = [key for key in keys if key[0] == endpoint]
@@ -106,6 +132,20 @@ def _key(one: Estimate) -> Key:
         one.name,
         one.time_days,
     )
+
+
+def merged(lists: Sequence[Sequence[Key]]) -> list[Key]:
+    """The keys of all *lists*, each once: where a list has one of its own, after what precedes it there."""
+    keys: list[Key] = []
+    for one in lists:
+        known, place = set(keys), 0
+        for key in one:
+            if key in known:
+                place = keys.index(key) + 1
+            else:
+                keys.insert(place, key)
+                place += 1
+    return keys
 
 
 def _title(key: Key, found: Sequence[Mapping[Key, Estimate]]) -> str:

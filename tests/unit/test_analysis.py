@@ -238,6 +238,31 @@ def test_several_studies_stand_side_by_side_with_their_assumptions() -> None:
     assert "rtog P" in text
 
 
+def test_figures_of_one_study_alone_stand_where_that_study_has_them() -> None:
+    """IR and PP of ICPRE after its PR, not behind all figures of the first study."""
+    studies = [load_study(name) for name in ("ryu2008", "icpre2012")]
+    lines = [
+        line.strip()
+        for line in analyses_text([analyse(RYU, one, CUTOFF, Asked()) for one in studies]).splitlines()
+    ]
+    named = [line.split("  ")[0] for line in lines]
+    order = [named.index(f"{name}, best [assessable]") for name in ("PR", "IR", "PP", "STABLE", "CR+PR")]
+    assert order == sorted(order)
+    assert order[-1] - order[0] < 8
+
+
+def test_a_curve_side_by_side_and_in_the_sensitivity_table_has_its_rows_and_who_was_at_risk() -> None:
+    studies = [load_study(name) for name in ("ryu2008", "icpre2012")]
+    asked = Asked(sensitivity=True)
+    text = analyses_text([analyse(RYU, one, CUTOFF, asked) for one in studies])
+    assert "83.8 %, 59.7 to 94.1 (n 30, 16 at risk) *" in text
+    assert "38/45 (84.4 %), 70.4 to 93.6 [itt]" in text
+    assert "pain-response: CR+PR, 1-month [itt]" in text
+    alone = analyses_text([analyse(RYU, studies[0], CUTOFF, Asked())])
+    assert "30 in 27 patients, 4 events, 26 censored, 16 at risk" in alone
+    assert "49, 15 observed alive to the end, 34 died" in alone
+
+
 def test_the_json_holds_the_estimates_and_what_was_asked_for() -> None:
     found = analyse(RANDOM, load_study("icpre2012"), CUTOFF, ALL)
     page = json.loads(analyses_json([found], cutoff=CUTOFF, counts={}))
