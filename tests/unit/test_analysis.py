@@ -51,6 +51,10 @@ def test_a_figure_of_few_lesions_is_flagged() -> None:
             assert one.reason is not None
         else:
             assert one.reason != "small-group"
+    text = analyses_text([analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(by="region"))])
+    small = [line for line in text.splitlines() if "CR, best, region: sacral" in line]
+    assert small
+    assert all("(small group)" in line or "not estimable" in line for line in small)
 
 
 def test_an_unknown_grouping_names_the_known() -> None:

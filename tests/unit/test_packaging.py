@@ -88,3 +88,21 @@ def test_the_lock_file_names_no_index_and_pins_every_hash():
     pinned = [line for line in lock.splitlines() if "==" in line and not line.lstrip().startswith("#")]
     assert pinned
     assert all(line.endswith("\\") for line in pinned)
+
+
+def test_a_printed_report_of_all_figures_loads_neither_lifelines_nor_pandas():
+    """spec/statistics.md 12.5, 6: the figures of every study, with tests between groups."""
+    code = (
+        "import json, sys\n"
+        "from datetime import date\n"
+        "from fhir_srs import load_profile, map_resources\n"
+        "from fhir_srs.endpoints import load_study\n"
+        "from fhir_srs.estimates.analysis import Asked, analyse\n"
+        "from fhir_srs.report.analysis import analyses_text\n"
+        "from fhir_srs.testing.cohort import random_cohort\n"
+        "mapped = map_resources(random_cohort(12, 1).resources, profile=load_profile('mcode'))\n"
+        "found = analyse(mapped, load_study('ryu2008'), date(2026, 6, 30), Asked(by='region'))\n"
+        "assert 'Kaplan-Meier' in analyses_text([found])\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    assert [name for name in ("lifelines", "pandas", "matplotlib") if name in python(code)] == []
