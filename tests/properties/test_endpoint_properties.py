@@ -84,9 +84,10 @@ def _shifted(mapped: Mapped, by: int) -> Mapped:
 
 
 def _undated(row: Response | TimeToEvent) -> Response | TimeToEvent:
+    """*row* without its dates, and without its working, which names them."""
     if isinstance(row, Response):
-        return replace(row, assessed_on=None)
-    return replace(row, origin=None, until=None)
+        return replace(row, assessed_on=None, working=())
+    return replace(row, origin=None, until=None, working=())
 
 
 @settings(max_examples=100, deadline=None)
