@@ -15,6 +15,7 @@ from fhir_srs.model import TimeToEvent
 
 # Deaths known to the month: sensitivity with the middle of it (decisions.md 15).
 MIDPOINT = "death-month-midpoint"
+DEATH_UNDATED = "death-date-unknown"
 LONGEST_MONTH = timedelta(days=30)
 ENDPOINTS = (("overall-survival", None), ("overall-survival", MIDPOINT), ("follow-up", None))
 
@@ -65,7 +66,7 @@ def _day_of_death(course: Course, *, midpoint: bool) -> date | None:
 
 def _alive(course: Course) -> Occurrence:
     """When last known alive; an undated death is said in a flag and counted, not timed."""
-    flags = ("death-date-unknown",) if course.death and course.death.on is None else ()
+    flags = (DEATH_UNDATED,) if course.death and course.death.on is None else ()
     if course.last_alive is None:
         raise ValueError("a treated patient was alive at treatment")
     on, sources = course.last_alive

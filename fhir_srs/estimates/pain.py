@@ -16,6 +16,7 @@ from fhir_srs.estimates.figures import (
     beside_figures,
     clusters_of,
     complement,
+    counts,
     days_of,
     events_of,
     incidence_figures,
@@ -31,6 +32,8 @@ from fhir_srs.estimates.responses import pain_rows
 from fhir_srs.model import Estimate, LeftOut, Response, Status, TimeToEvent
 from fhir_srs.survival import turnbull
 
+# Retreatments that count as a relapse on an assumption (section 15).
+DOUBTFUL = ("possibly-same-course", "retreatment-reason-unknown")
 RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
 
 
@@ -121,6 +124,12 @@ def relapse_figures(outcomes: Outcomes) -> Figures:
         grain="lesion",
         left_out=untimed(outcomes, "pain-control", "D"),
     )
+    rows = rows_of(outcomes, "time-to-relapse")
+    for flag in DOUBTFUL:
+        said = [flag if flag in row.flags and row.status is Status.EVENT else None for row in rows]
+        yield from counts(
+            "relapse", rows, said, endpoint="time-to-relapse", grain="lesion", population="ever-controlled"
+        )
     yield from left_out(outcomes, "time-to-relapse")
 
 

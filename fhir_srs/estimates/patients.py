@@ -3,11 +3,13 @@
 from typing import Any
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.patients import DEATH_UNDATED
 from fhir_srs.estimates.figures import (
     HALF_YEAR,
     YEAR,
     Figures,
     clusters_of,
+    counts,
     days_of,
     events_of,
     named,
@@ -39,6 +41,10 @@ def patient_figures(outcomes: Outcomes) -> Figures:
         endpoint="overall-survival",
         variant="death-month-midpoint",
         **names,
+    )
+    undated = [DEATH_UNDATED if DEATH_UNDATED in row.flags else None for row in survived]
+    yield from counts(
+        "censored when last known alive", survived, undated, endpoint="overall-survival", grain="patient"
     )
     rows = rows_of(outcomes, "follow-up")
     curve = follow_up(days_of(rows), events_of(rows), clusters_of(rows))

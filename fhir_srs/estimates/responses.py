@@ -11,6 +11,8 @@ from fhir_srs.estimates.figures import Figures, counts, share
 from fhir_srs.estimates.grounds import Counted, excluded_rows, without_reason
 from fhir_srs.model import LeftOut, Response
 
+# Why a lesion might have been left out, and was not: counted, so that a reader can judge (section 16).
+KEPT = ("dose-outside-study", "eligibility-unknown")
 # A score was taken in the window, but no category could be given.
 SCORED = frozenset({"omed-unknown", "omed-evidence-mismatch", "flare-window-only"})
 
@@ -96,6 +98,8 @@ def _not_evaluable(outcomes: Outcomes) -> Figures:
     reasons = [*(None for _ in rows), *(one.reason for one in outcomes.excluded)]
     yield from counts("not eligible", lesions, reasons, **names)
     yield from counts("not evaluable", rows, [row.reason for row in rows], **names)
+    for flag in KEPT:
+        yield from counts("kept", rows, [flag if flag in row.flags else None for row in rows], **names)
 
 
 def response_groups(study: Study, variant: str | None, population: str) -> list[tuple[str, ...]]:

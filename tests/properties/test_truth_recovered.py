@@ -7,8 +7,11 @@ must hold for each figure, each with a bound that follows from the number of coh
 - coverage: the number of intervals that hold the truth is no smaller than a binomial of 95 % gives;
 - no bias: the mean of the figures differs from the truth by no more than chance lets it;
 - honest width: the intervals are as wide as the figures really vary (those of a proportion may be wider).
+
+`python -m tests.properties.test_truth_recovered STUDY` prints the table of docs/statistics.md.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -172,43 +175,72 @@ def widths(cohorts: int) -> tuple[float, float]:
     return float(np.sqrt(least)), float(np.sqrt(most))
 
 
-def recovered(study: str, cohorts: int, patients: int) -> Iterator[str]:
-    """One line for each figure, with what is wrong in it, if anything is."""
+@dataclass(frozen=True)
+class Found:
+    """One figure over many cohorts; *wrong* says what its checks found, in words."""
+
+    name: str
+    truth: str
+    mean: str
+    held: str
+    spread: str
+    wrong: str = ""
+
+    def __str__(self) -> str:
+        return f"| {self.name} | {self.truth} | {self.mean} | {self.held} | {self.spread} |{self.wrong}"
+
+
+def recovered(study: str, cohorts: int, patients: int) -> Iterator[Found]:
+    """Every figure and every test of *study* over so many cohorts of so many patients."""
     known = truths(draw_world(NULL, np.random.default_rng(7)), study)
     seeds = [np.random.default_rng((11, patients, number)) for number in range(cohorts)]
     drawn = [figures(draw_world(patients, seed), study) for seed in seeds]
     for name, truth in known.items():
-        yield line(name, truth, np.array([value_and_limits(found[name]) for found, _, _ in drawn]))
+        yield held(name, truth, np.array([value_and_limits(found[name]) for found, _, _ in drawn]))
     for place, test in enumerate(drawn[0][1]):
-        rejected = sum((tests[place].p or 0) < 0.05 for _, tests, _ in drawn)
-        most = int(binom.isf(FALSE_ALARM, cohorts, 0.05))
-        wrong = "" if rejected <= most else "WRONG: rejects too often"
-        yield f"{test.name} of nothing: {rejected} of {cohorts} below 0.05, at most {most} {wrong}"
+        yield rejected(test.method, [tests[place].p or 0 for _, tests, _ in drawn])
 
 
-def line(name: str, truth: Truth, rows: np.ndarray) -> str:
+def held(name: str, truth: Truth, rows: np.ndarray) -> Found:
+    """What *rows* (value, low, high) of one figure come to, held against *truth*."""
     value, low, high = rows.T
     slack = 3 * truth.error  # the truth was counted, and is not known better
-    held = int(np.count_nonzero((low - slack <= truth.value) & (truth.value <= high + slack)))
+    holding = int(np.count_nonzero((low - slack <= truth.value) & (truth.value <= high + slack)))
     errors, told = value - truth.value, (high - low) / (2 * norm.isf(0.025))
     ratio = float(errors.std(ddof=1) / np.sqrt(np.mean(told**2)))
     least, bias = least_covered(len(value)), most_biased(errors, truth)
     narrow, wide = widths(len(value))
     wrong = [
-        *(["covers too seldom"] if held < least else []),
+        *(["covers too seldom"] if holding < least else []),
         *(["biased"] if abs(errors.mean()) > bias else []),
         *(["too narrow"] if ratio > wide else []),
         *(["too wide"] if ratio < narrow and "CR" not in name else []),
     ]
-    return (
-        f"{name}: truth {truth.value:.4f}, mean {value.mean():.4f} (bias at most {bias:.4f}); "
-        f"{held} of {len(value)} intervals hold it, at least {least}; spread {ratio:.2f} of what is told"
-        + (f" WRONG: {', '.join(wrong)}" if wrong else "")
+    return Found(
+        name=name,
+        truth=f"{truth.value:.4f}",
+        mean=f"{value.mean():.4f} (within {bias:.4f})",
+        held=f"{holding} of {len(value)} (at least {least})",
+        spread=f"{ratio:.2f} ({narrow:.2f} to {wide:.2f})",
+        wrong=f" WRONG: {', '.join(wrong)}" if wrong else "",
     )
 
 
-def check(lines: Sequence[str]) -> None:
-    wrong = [one for one in lines if "WRONG" in one]
+def rejected(name: str, p: Sequence[float]) -> Found:
+    """How often a test rejects what is true."""
+    number, most = sum(one < 0.05 for one in p), int(binom.isf(FALSE_ALARM, len(p), 0.05))
+    return Found(
+        name=f"{name}: groups that mean nothing",
+        truth="no difference",
+        mean="-",
+        held=f"p below 0.05 in {number} of {len(p)} (at most {most})",
+        spread="-",
+        wrong=" WRONG: rejects too often" if number > most else "",
+    )
+
+
+def check(found: Sequence[Found]) -> None:
+    wrong = [str(one) for one in found if one.wrong]
     assert not wrong, "\n".join(wrong)
 
 
@@ -230,11 +262,10 @@ def test_the_checks_would_see_an_interval_that_is_shifted_narrow_or_wide() -> No
 
     def made(shift: float, width: float) -> str:
         half = 1.96 * 0.01 * width
-        return line(
-            "x", Truth(0.7), np.column_stack((value + shift, value + shift - half, value + shift + half))
-        )
+        rows = np.column_stack((value + shift, value + shift - half, value + shift + half))
+        return held("x", Truth(0.7), rows).wrong
 
-    assert "WRONG" not in made(0, 1)
+    assert not made(0, 1)
     assert "biased" in made(0.01, 1)
     assert "covers too seldom" in made(0, 0.5)
     assert "too narrow" in made(0, 0.5)
@@ -264,3 +295,8 @@ def test_turnbull_holds_the_true_share_without_relief_at_a_visit() -> None:
         assert found.low is not None
         assert found.high is not None
         assert found.low <= truth <= found.high
+
+
+if __name__ == "__main__":
+    for one in recovered(sys.argv[1], COHORTS, PATIENTS):
+        sys.stdout.write(f"{one}\n")

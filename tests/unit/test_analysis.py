@@ -202,6 +202,30 @@ def test_where_nobody_records_toxicity_or_fractures_there_is_no_share_of_them() 
         assert "nothing-recorded" not in {one.reason for one in told if one.endpoint == endpoint}
 
 
+def counted(drawing: str, study: str, name: str) -> tuple[int | None, int | None]:
+    table = estimate(derive(draw(drawing), study=load_study(study), data_cutoff=CUTOFF))
+    (one,) = [one for one in table if one.name == name]
+    return one.numerator, one.denominator
+
+
+def test_what_rests_on_an_assumption_is_counted_in_print() -> None:
+    """spec/endpoints.md 15, 16: deaths that cannot be timed, doses outside, unknown reasons."""
+    undated = "1/A | -3 | pain | 7\n1/- | ? | death |\n2/A | -3 | pain | 7\n2/- | 200 | death |"
+    name = "censored when last known alive: death-date-unknown"
+    assert counted(undated, "ryu2008", name) == (1, 2)
+    again = (
+        "1/A | -3 | pain | 7\n1/A | 20 | pain | 0\n1/A | 60 | surgery |\n"
+        "2/A | -3 | pain | 7\n2/A | 30 | pain | 7"
+    )
+    assert counted(again, "ryu2008", "relapse: retreatment-reason-unknown") == (1, 2)
+    outcomes = derive(RANDOM, study=load_study("ryu2008"), data_cutoff=CUTOFF)
+    outside = [
+        row for row in outcomes.responses if "dose-outside-study" in row.flags and row.window == "best"
+    ]
+    (kept,) = [one for one in estimate(outcomes) if one.name == "kept: dose-outside-study"]
+    assert kept.numerator == len({row.lesion_id for row in outside}) > 0
+
+
 def test_kaplan_meier_of_a_measured_event_censors_the_dead_at_the_last_look() -> None:
     """By hand. Scans: 1 fails on day 90; 2 was seen on day 60 and died on day 100; 3 seen on day 200.
 
