@@ -25,6 +25,10 @@ class Element(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaul
     """Base of all elements: camelCase in JSON, unknown members skipped, defaults left out."""
 
 
+class Unread(Element, frozen=True):
+    """Something that is there and whose content is never read, let alone stored: a note."""
+
+
 class Coding(Element, frozen=True):
     system: str | None = None
     code: str | None = None
@@ -152,6 +156,8 @@ class Procedure(Resource, tag="Procedure", frozen=True):
     body_site: tuple[CodeableConcept, ...] = ()
     outcome: CodeableConcept | None = None
     used_code: tuple[CodeableConcept, ...] = ()
+    note: tuple[Unread, ...] = ()
+    report: tuple[Unread, ...] = ()
 
 
 class BodyStructure(Resource, tag="BodyStructure", frozen=True):

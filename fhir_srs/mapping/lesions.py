@@ -113,7 +113,7 @@ def _note_course(
     key = told.course.key
     if not spinal:
         elsewhere = any(one.spinal is False for one in (told.site, *(entry.site for entry in told.entries)))
-        ledger.refuse(key, "site-not-spinal" if elsewhere else "site-missing", _where_missing(told))
+        ledger.refuse(key, *(("site-not-spinal", "bodySite") if elsewhere else _why_nowhere(told)))
         return
     ledger.use(key, *(one for one in told.others if ledger.uses.get(one) != "refused"))
     said = [pair for entry in wanted for pair in entry.reasons]
@@ -122,10 +122,18 @@ def _note_course(
     ledger.note_all(key, [(_across(reason, told, facts), path) for reason, path in said])
 
 
-def _where_missing(told: Treatment) -> str:
-    """Where the site of *told* was to be found: the dose whose volume is not here, else bodySite."""
+def _why_nowhere(told: Treatment) -> tuple[str, str]:
+    """Why *told* has no site, and where it was to be found: the dose whose volume is not here, else bodySite.
+
+    A course that tells nothing but has a note or a report has its facts there: nobody reads them.
+    """
     lost = [path for entry in told.entries for reason, path in entry.reasons if reason == "volume-missing"]
-    return lost[0] if lost else "bodySite"
+    procedure = told.course.procedure
+    if lost or any(entry.dose is not None for entry in told.entries):
+        return "site-missing", lost[0] if lost else "bodySite"
+    if procedure.note or procedure.report:
+        return "document-only", "note" if procedure.note else "report"
+    return "site-missing", "bodySite"
 
 
 def _across(reason: str, told: Treatment, facts: PatientFacts) -> str:

@@ -108,6 +108,10 @@ COURSES: dict[str, Row] = {
         {"dose-missing", "fractions-missing", "identifier-missing"}),
     "a bill without a level": ([bill("c", "2024-03-05")], [], {"not used: site-missing"}),
     "a bill of the brain": ([bill("c", "2024-03-05", "77371", **AT_T8)], [], set()),
+    "everything in a note": (
+        [course("c", note=[{"text": "T8, 16 Gy x 1"}])], [], {"not used: document-only"}),
+    "everything in a report": (
+        [course("c", report=[{"reference": "DiagnosticReport/r"}])], [], {"not used: document-only"}),
     "no dose, only a note": (
         [course("c", **AT_T8, note=[{"text": "16 Gy x 1"}])], ["T8 ? x? ?"],
         {"dose-missing", "fractions-missing", "identifier-missing", "technique-unknown"}),

@@ -2,10 +2,12 @@
 
 import json
 
+import msgspec
 import pytest
 from fhir.resources.R4B.procedure import Procedure
 
 from fhir_srs import load_profile, map_resources
+from fhir_srs.mapping.reading import read
 from tests.unit.mapping_given import cgy, concept, course, dose, patient, procedure, surgical, volume
 
 PROFILE = load_profile("mcode")
@@ -106,7 +108,7 @@ def test_nesting_without_end_is_an_issue():
 
 
 def test_a_bad_element_is_dropped_with_its_path_and_the_rest_is_used():
-    told = course("c", dose("v", cgy(1800), 1), bodySite={"text": "T8"}, category=[1], note="x")
+    told = course("c", dose("v", cgy(1800), 1), bodySite={"text": "T8"}, category=[1], location="x")
     told["extension"].append({"url": "x", "valueQuantity": {"value": 1, "unit": 5}})
     found = mapped(patient(), volume("v"), told)
     assert found.lesions[0].dose_gy == 18
@@ -285,3 +287,10 @@ def test_two_unmerged_records_with_one_identifier_get_different_lesion_ids():
 
 def test_a_procedure_of_another_kind_is_no_lesion():
     assert mapped(patient(), procedure("x", concept("80146002"))).lesions == []
+
+
+def test_of_a_note_nothing_is_kept_but_that_it_is_there():
+    told = course("c", note=[{"text": "Mr MARKER, T8"}], report=[{"display": "MARKER"}])
+    (found,) = read(json.dumps(told).encode())
+    assert found.note
+    assert b"MARKER" not in msgspec.json.encode(found)
