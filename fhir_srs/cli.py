@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fhir_srs.engine import MappedFiles
     from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped, ResourceCounts
+    from fhir_srs.report.schema import Line
 
 study_files = typer.Typer(help="Look at study definitions.", no_args_is_help=True, rich_markup_mode=None)
 profiles = typer.Typer(
@@ -348,9 +349,11 @@ def purge(
 def map_(
     sources: Sources,
     profile: ProfileName = "mcode",
-    out: Annotated[Path | None, typer.Option(help="lesions as NDJSON; stdout if not given")] = None,
-    events: Annotated[Path | None, typer.Option(help="events as NDJSON")] = None,
-    issues: Annotated[Path | None, typer.Option(help="issues as NDJSON")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="lesions as NDJSON or .parquet; NDJSON on stdout if not given")
+    ] = None,
+    events: Annotated[Path | None, typer.Option(help="events as NDJSON or .parquet")] = None,
+    issues: Annotated[Path | None, typer.Option(help="issues as NDJSON or .parquet")] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="processes; the result is the same")] = 1,
     engine: Annotated[
         Engine, typer.Option(help="local processes, or the Spark of its own settings")
@@ -358,14 +361,17 @@ def map_(
 ) -> None:
     """Map files to lesions: no server, no store. What does not fit into memory goes through TMPDIR."""
     from fhir_srs.report.attrition import attrition_lines
+    from fhir_srs.report.frames import SUFFIX, need_arrow
 
+    if any(path and path.suffix == SUFFIX for path in (out, events, issues)):
+        need_arrow()
     with _mapped_by(engine, sources, profile, jobs) as found:
         _need_readable(found.tally.counts)
-        _write_bytes(out, found.lesions())
+        _write_lines(out, found.lesions(), "lesion")
         if events:
-            _write_bytes(events, found.events())
+            _write_lines(events, found.events(), "event")
         if issues:
-            _write_bytes(issues, found.issues())
+            _write_lines(issues, found.issues(), "issue")
     _note_lines(attrition_lines(found.tally))
 
 
@@ -649,14 +655,17 @@ def _day(text: str) -> date:
         raise UsageError("--cutoff must be a date such as 2026-06-30") from None
 
 
-def _write_bytes(path: Path | None, lines: Iterable[bytes]) -> None:
-    """Write *lines* to *path*, or to stdout."""
+def _write_lines(path: Path | None, lines: Iterable[bytes], line: "Line") -> None:
+    """Write *lines* to *path*, as its suffix says, or to stdout."""
+    from fhir_srs.report.frames import SUFFIX, save_parquet
     from fhir_srs.report.save import save
 
-    if path:
-        save(path, lines)
-    else:
+    if path is None:
         sys.stdout.buffer.writelines(lines)
+    elif path.suffix == SUFFIX:
+        save_parquet(path, lines, line)
+    else:
+        save(path, lines)
 
 
 def _say(text: str) -> None:
