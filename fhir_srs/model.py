@@ -144,12 +144,16 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResourceCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Resources read: `in` = used + ignored + refused, always (fhir-mapping.md section 8)."""
+    """Resources read: `in` = used + ignored + refused, always (fhir-mapping.md section 8).
+
+    *kinds* are those ignored, by type: they add up to *ignored*.
+    """
 
     read: int
     used: int
     ignored: int
     refused: int
+    kinds: dict[str, int] = {}
 
 
 class Mapped(msgspec.Struct, frozen=True, kw_only=True):

@@ -122,8 +122,8 @@ def _map(worker: Worker, spill: Spill, part: int, of: Part) -> Done:
 
 
 def _count(found: PatientMap, tally: Tally) -> None:
-    tally.fates.update(found.uses.values())
-    tally.add_lesions(found.lesions)
+    tally.add_uses(found.uses)
+    tally.add_lesions(found.lesions, found.events)
     tally.add_issues(found.issues)
     tally.patients += bool(found.lesions)
     tally.events += len(found.events)

@@ -80,9 +80,9 @@ class Sorter:
         self._writer.flush()
         return Sorted(self._tally, notes, self._people)
 
-    def ignore(self) -> None:
+    def ignore(self, kind: str) -> None:
         """As `Sink` says."""
-        self._tally.fates["ignored"] += 1
+        self._tally.ignored[kind] += 1
 
     def unreadable(self, key: str | None, path: str | None) -> None:
         """As `Sink` says."""

@@ -31,7 +31,7 @@ from fhir_srs.mapping.patients import (
 )
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.tally import Tally
+from fhir_srs.mapping.tally import Tally, kind_of
 from fhir_srs.model import Issue, event_row, lesion_row, to_json
 
 if TYPE_CHECKING:
@@ -128,8 +128,11 @@ class SparkMap:
     def tally(self) -> Tally:
         """What became of everything."""
         total: Tally = self._groups.map(_tally_of_group).fold(Tally(), _added)
-        for fate, number in self._fates():
-            total.fates[fate] += number
+        for (fate, kind), number in self._fates():
+            if fate == "ignored":
+                total.ignored[kind] += number
+            else:
+                total.fates[fate] += number
         for pair, number in self._issues().map(_reason).reduceByKey(add).collect():
             total.reasons[pair] += number
         return total
@@ -169,8 +172,8 @@ class SparkMap:
         of_patients = self._groups.flatMap(_issues_of_group)
         return self._seen.filter(_is_issue).union(superseded).union(ownerless).union(of_patients)
 
-    def _fates(self) -> Iterator[tuple[Use, int]]:
-        """What became of resources before and beside the maps of patients."""
+    def _fates(self) -> Iterator[tuple[Fate, int]]:
+        """What became of resources before and beside the maps of patients; of those ignored, their type."""
         for fate in (
             self._seen.flatMap(_fate_at_first_sight),
             self._versions.flatMap(_fate_of_versions),
@@ -219,10 +222,13 @@ def _is_issue(seen: Seen) -> bool:
     return isinstance(seen, Issue)
 
 
-def _fate_at_first_sight(seen: Seen) -> list[Use]:
+Fate: TypeAlias = tuple[Use, str]
+
+
+def _fate_at_first_sight(seen: Seen) -> list[Fate]:
     if isinstance(seen, Issue):
-        return [] if seen.used else ["refused"]
-    return ["ignored"] if seen is None else []
+        return [] if seen.used else [("refused", "")]
+    return [("ignored", seen)] if isinstance(seen, str) else []
 
 
 # Versions of one resource: the newest so far, and how many there were.
@@ -248,12 +254,12 @@ def _times_superseded(pair: tuple[str, Versions]) -> int:
     return pair[1][1] - 1
 
 
-def _fate_of_versions(pair: tuple[str, Versions]) -> list[Use]:
+def _fate_of_versions(pair: tuple[str, Versions]) -> list[Fate]:
     """Older versions are refused; of the newest, what has no body is ignored, a Medication is used."""
-    older: list[Use] = ["refused"] * _times_superseded(pair)
+    older: list[Fate] = [("refused", "")] * _times_superseded(pair)
     if not _has_body(_entry(pair)):
-        return [*older, "ignored"]
-    return older if _is_no_medication(_entry(pair)) else [*older, "used"]
+        return [*older, ("ignored", kind_of(pair[0]))]
+    return older if _is_no_medication(_entry(pair)) else [*older, ("used", "")]
 
 
 def _superseded(common: Broadcast[Common]) -> Callable[[tuple[str, Versions]], list[Issue]]:
@@ -342,8 +348,8 @@ def _has_no_patient(owned: tuple[Subject, Entry]) -> bool:
     return owned[0].patient is None
 
 
-def _refusal(_owned: tuple[Subject, Entry]) -> Use:
-    return "refused"
+def _refusal(_owned: tuple[Subject, Entry]) -> Fate:
+    return "refused", ""
 
 
 def _refused(common: Broadcast[Common]) -> Callable[[tuple[Subject, Entry]], Issue]:
@@ -430,9 +436,9 @@ def _rows(maps: Iterable[PatientMap], profile: Profile) -> tuple[Rows, list[Issu
     lesions = lesions_of(group)
     events = [event for one in group for event in one.events]
     found = Tally(events=len(events), patients=sum(bool(one.lesions) for one in group))
-    found.add_lesions(lesions)
+    found.add_lesions(lesions, events)
     for one in group:
-        found.fates.update(one.uses.values())
+        found.add_uses(one.uses)
     rows = Rows(
         tuple(to_json(lesion_row(one)) + b"\n" for one in lesions),
         tuple(to_json(event_row(one)) + b"\n" for one in events),

@@ -14,7 +14,7 @@ from fhir_srs.engine.spill import At, Family, Place, Spill, Writer
 from fhir_srs.engine.worker import Worker
 from fhir_srs.mapping.lines import Entry
 from fhir_srs.mapping.patients import Told
-from fhir_srs.mapping.tally import Tally
+from fhir_srs.mapping.tally import Tally, kind_of
 from fhir_srs.mapping.versions import age
 
 _ASKED_FOR = ("BodyStructure/", "Procedure/", "Condition/")
@@ -71,7 +71,7 @@ def _repeated(versions: Iterable[Version]) -> set[str]:
 
 def _count(newest: Version, known: list[str], tally: Tally) -> None:
     if newest.family is None:
-        tally.fates["ignored"] += 1
+        tally.ignored[kind_of(newest.key)] += 1
     elif newest.key.startswith(_ASKED_FOR):
         known.append(newest.key)
 

@@ -17,6 +17,7 @@ from fhir_srs.mapping.patients import People, Subject
 from fhir_srs.mapping.persons import PatientMap, map_patient
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.reading import as_bytes
+from fhir_srs.mapping.tally import ignored_kinds, kind_of
 from fhir_srs.mapping.versions import Kept, age, rank
 from fhir_srs.model import Event, Issue, Lesion, Mapped, Patient, ResourceCounts
 
@@ -65,11 +66,12 @@ class _Gathered:
         self.passed_by: dict[str, r4.Meta | None] = {}
         self.issues: list[Issue] = []
         self.counts: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
         self._unread = unread
 
-    def ignore(self) -> None:
+    def ignore(self, kind: str) -> None:
         """Count a resource of a type that we do not read, or of our own making."""
-        self.counts["ignored"] += 1
+        self.ignored[kind] += 1
 
     def unreadable(self, key: str | None, path: str | None) -> None:
         """Enter what is no readable resource."""
@@ -159,14 +161,15 @@ def _together(maps: Sequence[PatientMap], gathered: _Gathered) -> Mapped:
     patients: list[Patient] = []
     events: list[Event] = []
     issues = gathered.issues
-    counts = gathered.counts
-    counts["ignored"] += len(gathered.passed_by)
+    counts, ignored = gathered.counts, gathered.ignored
+    ignored.update(map(kind_of, gathered.passed_by))
     for namesake in namesakes(sorted(maps, key=lambda one: person_order(one.patient))):
         group, changed = distinct(namesake, gathered.profile)
         issues += changed
         lesions += lesions_of(group)
         for one in group:
             counts.update(one.uses.values())
+            ignored.update(ignored_kinds(one.uses))
             patients += [one.patient] if one.lesions else []
             events += one.events
             issues += one.issues
@@ -176,6 +179,10 @@ def _together(maps: Sequence[PatientMap], gathered: _Gathered) -> Mapped:
         events=events,
         issues=sorted(issues, key=issue_order),
         counts=ResourceCounts(
-            read=counts.total(), used=counts["used"], ignored=counts["ignored"], refused=counts["refused"]
+            read=counts["used"] + counts["refused"] + ignored.total(),
+            used=counts["used"],
+            ignored=ignored.total(),
+            refused=counts["refused"],
+            kinds=dict(sorted(ignored.items())),
         ),
     )

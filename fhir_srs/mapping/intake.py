@@ -19,8 +19,8 @@ class Sink(Protocol):
     def enter(self, key: str, meta: r4.Meta | None, kept: Kept | None, body: bytes) -> None:
         """Take the resource *key*, of which *kept* is needed: None, if it is another kind of data."""
 
-    def ignore(self) -> None:
-        """Count a resource that we never read: of another type, or a result that we wrote."""
+    def ignore(self, kind: str) -> None:
+        """Count a resource of type *kind* that we never read: of another type, or a result that we wrote."""
 
     def unreadable(self, key: str | None, path: str | None) -> None:
         """Take what is no readable resource; *key* and *path* as far as they are known."""
@@ -65,7 +65,7 @@ class Intake:
             self._take_carefully(body)
             return
         if found.identifier and _is_ours(found, self._profile):
-            self._sink.ignore()
+            self._sink.ignore("Observation")
         else:
             self._sink.enter("Observation/" + found.id, found.meta, reduced, body)
 
@@ -73,7 +73,7 @@ class Intake:
         """Take what did not decode at once without what is wrong in it, or say why not."""
         found = parse(body)
         if isinstance(found, Other):
-            self._sink.ignore()
+            self._sink.ignore(found.type)
         elif isinstance(found, Unreadable):
             key = f"{found.type}/{found.id}" if found.type and found.id else None
             self._sink.unreadable(key, found.path)
@@ -94,7 +94,7 @@ class Intake:
         for path in lost if kept is not None else ():
             self._sink.lost(key, path)
         if isinstance(found, r4.Observation) and _is_ours(found, self._profile):
-            self._sink.ignore()
+            self._sink.ignore("Observation")
         else:
             self._sink.enter(key, found.meta, kept, body)
 

@@ -16,8 +16,10 @@ class Ledger:
         self.issues: list[Issue] = []
 
     def use(self, *keys: str) -> None:
-        """Enter *keys* as used."""
+        """Enter *keys* as used, whatever they were refused for before."""
         for key in keys:
+            if self.uses.get(key) == "refused":
+                self.issues = [one for one in self.issues if one.used or one.resource != key]
             self.uses[key] = "used"
 
     def ignore(self, key: str) -> None:
@@ -25,8 +27,8 @@ class Ledger:
         self.uses.setdefault(key, "ignored")
 
     def refuse(self, key: str, reason: str, path: str | None = None) -> None:
-        """Enter *key* as refused for *reason*, unless it is used for something else."""
-        if self.uses.get(key) != "used":
+        """Enter *key* as refused for *reason*, unless it is used for something else or refused already."""
+        if self.uses.get(key) not in ("used", "refused"):
             self.uses[key] = "refused"
             self.issues.append(self._profile.issue(reason, key, path, used=False))
 

@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     linked: bool = False
 
 
-Seen: TypeAlias = Entry | Issue | None
+Seen: TypeAlias = Entry | Issue | str
 _NOBODY = Told()
 
 
@@ -59,7 +59,7 @@ class FirstLook:
         """
         What *line* holds, in its order; several things, if it is a Bundle.
 
-        An Entry for each resource to keep or to count by version; None for one that is never read (count
+        An Entry for each resource to keep or to count by version; the type of one that is never read (count
         it as ignored); an Issue for what is unreadable: with *used* False the resource is refused, with True
         it follows as an Entry.
         """
@@ -67,9 +67,9 @@ class FirstLook:
         self._intake.take(line)
         return self._seen
 
-    def ignore(self) -> None:
+    def ignore(self, kind: str) -> None:
         """As `Sink` says."""
-        self._seen.append(None)
+        self._seen.append(kind)
 
     def unreadable(self, key: str | None, path: str | None) -> None:
         """As `Sink` says."""
@@ -179,7 +179,7 @@ class SecondLook:
         )
         return map_patient(facts, self.profile)
 
-    def ignore(self) -> None:
+    def ignore(self, kind: str) -> None:
         """As `Sink` says; the first look counted it."""
 
     def unreadable(self, key: str | None, path: str | None) -> None:

@@ -3,17 +3,21 @@
 import csv
 import io
 import json
+import re
 from datetime import date
 
 import pytest
 
+from fhir_srs import load_profile, map_resources
 from fhir_srs.errors import LocalIOError
-from fhir_srs.mapping.tally import tally
+from fhir_srs.mapping.tally import NO_BASELINE, NO_FOLLOW_UP, tally
 from fhir_srs.model import Estimate, Issue, Mapped, ResourceCounts
 from fhir_srs.report.attrition import attrition_lines
 from fhir_srs.report.export import KEYS, estimates_csv, estimates_json, mapped_counts
 from fhir_srs.report.figures import estimates_text, interval_text, value_text
 from fhir_srs.report.save import save
+from tests.properties.mess import messy_cohort
+from tests.spec import records
 
 STUDY = ("ryu2008", "1")
 COMPLETE = Estimate(
@@ -42,7 +46,7 @@ MAPPED = Mapped(
         Issue(resource="Observation/1", reason="value-out-of-range", severity="error", used=False),
         Issue(resource="Observation/2", reason="date-no-zone", severity="information", used=True),
     ],
-    counts=ResourceCounts(read=3, used=1, ignored=1, refused=1),
+    counts=ResourceCounts(read=3, used=1, ignored=1, refused=1, kinds={"Practitioner": 1}),
 )
 
 
@@ -116,7 +120,40 @@ def test_an_infinite_estimate_is_a_fault_of_ours_and_loud():
 def test_the_attrition_table_adds_up_and_names_each_reason():
     lines = list(attrition_lines(tally(MAPPED)))
     assert lines[0] == "resources: 3 = 1 used + 1 ignored + 1 refused"
-    assert any("value-out-of-range" in line and "not used" in line for line in lines)
+    at = lines.index("refused, by reason:")
+    assert lines[at + 1].split() == ["1", "value-out-of-range"]
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_every_resource_of_a_messy_cohort_is_in_one_line_of_the_table(seed):
+    """Used, ignored by type, refused by reason: in = used + ignored + refused, each with its parts."""
+    found = tally(map_resources(messy_cohort(seed), profile=load_profile("mcode")))
+    lines = list(attrition_lines(found))
+    read, used, ignored, refused = map(int, re.findall(r"\d+", lines[0].replace(",", "")))
+    assert read == used + ignored + refused
+    starts = [at for at, line in enumerate(lines) if not line.startswith("  ")]
+    parts = {
+        lines[at]: sum(int(line.split()[0].replace(",", "")) for line in lines[at + 1 : until])
+        for at, until in zip(starts, [*starts[1:], len(lines)], strict=True)
+    }
+    assert parts["ignored, by type:"] == ignored > 0
+    assert parts["refused, by reason:"] == refused > 0
+
+
+def test_a_lesion_without_pain_scores_of_its_own_is_counted_as_such():
+    baseline, later = "2024-02-10", "2024-03-06"  # the first fraction is on 5 March
+
+    def lacking(*scores):
+        found = tally(records.mapped(*scores))
+        return {text for text in found.lacking if "pain" in text}
+
+    none = {NO_BASELINE, NO_FOLLOW_UP}
+    knee = {"bodySite": records.concept("72696002")}
+    assert lacking() == none
+    assert lacking(records.pain(5, "x", effectiveDateTime=baseline)) == {NO_FOLLOW_UP}
+    assert lacking(records.pain(5, "x", effectiveDateTime="2024-02-05")) == none
+    assert lacking(records.pain(5, "x", effectiveDateTime=later)) == {NO_BASELINE}
+    assert lacking(records.pain(5, "x", effectiveDateTime=baseline, **knee)) == none
 
 
 def test_a_saved_file_is_complete_or_absent(tmp_path):
