@@ -82,11 +82,9 @@ def peak_rss_kib() -> int:
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def fresh(arguments: Sequence[str]) -> Sample:
+def fresh(arguments: Sequence[str], python: str = sys.executable) -> Sample:
     """The sample of a fresh `python -m` *arguments*."""
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True
-    )
+    done = subprocess.run([python, "-m", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     return Sample(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -98,17 +96,19 @@ def compare(
     clock: Clock,
     same: Sequence[str],
     server: int | None = None,
+    python: str = sys.executable,
 ) -> list[Round]:
     """
     *rounds* rounds of both. Raises Differs unless both find the same under each key of *same*.
 
-    *server* is the process id of a server that is part of the measurement, not foreign load.
+    *server* is the process id of a server that is part of the measurement, not foreign load. *python* is the
+    interpreter of the subject.
     """
-    _check(fresh(reference), fresh(subject), same)
+    _check(fresh(reference), fresh(subject, python), same)
     taken = []
     for _ in range(rounds):
         for _ in range(1 + REPEATS):
-            one = _round(reference, subject, clock, server)
+            one = _round(reference, subject, clock, server, python)
             if one.foreign <= FOREIGN:
                 break
         taken.append(one)
@@ -122,9 +122,11 @@ def _check(reference: Sample, subject: Sample, same: Sequence[str]) -> None:
         raise Differs(pairs)
 
 
-def _round(reference: Sequence[str], subject: Sequence[str], clock: Clock, server: int | None) -> Round:
+def _round(
+    reference: Sequence[str], subject: Sequence[str], clock: Clock, server: int | None, python: str
+) -> Round:
     before, busy, own, start = os.getloadavg()[0], _busy(), _own(server), time.perf_counter()
-    first, second = fresh(reference), fresh(subject)
+    first, second = fresh(reference), fresh(subject, python)
     seconds = time.perf_counter() - start
     foreign = (_busy() - busy - (_own(server) - own)) / seconds
     ratio = getattr(second, clock) / getattr(first, clock)

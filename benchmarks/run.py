@@ -1,6 +1,6 @@
 """All benchmarks, one table: `make bench`.
 
-    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,survival,pull] [--out DIR]
+    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,peers,survival,pull] [--out DIR]
 
 Prints the table and writes it to DIR/RESULTS.md, the raw rounds to DIR/results/. Exits with 1 if a subject
 did not find what its reference found, or could not be measured; never because something is slow.
@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bench_import, bench_map, bench_pull, bench_survival, gen
+from benchmarks import bench_import, bench_map, bench_peers, bench_pull, bench_survival, gen
 from benchmarks.floor import files
 from benchmarks.measure import ROOT, Clock, Differs, Round
 from benchmarks.table import Row, facts, page, write
@@ -26,7 +26,7 @@ from tests.hapi.launcher import CannotStart, running_hapi
 
 SEED = 1
 PULL_PATIENTS = 200  # what HAPI takes in about 20 s; a radiosurgery cohort is of this size
-PARTS = ("map", "import", "survival", "pull")
+PARTS = ("map", "import", "peers", "survival", "pull")
 
 
 def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list[Round]]) -> Row:
@@ -53,6 +53,8 @@ def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
         yield measured(
             "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
         )
+    if "peers" in chosen.only:
+        yield from peer_rows(chosen.rounds)
     if "survival" in chosen.only:
         yield from survival_rows(chosen.rounds)
     if "pull" in chosen.only:
@@ -66,6 +68,24 @@ def export_row(chosen: argparse.Namespace) -> Row:
         gen.generate(max(1, chosen.patients // 6), SEED, Path(folder), relevant=0.05)
         take = partial(bench_map.rounds, Path(folder), chosen.rounds, way)
         return measured(way.subject, "orjson.loads of those lines", way.clock, take)
+
+
+def peer_rows(number: int) -> Iterator[Row]:
+    """Other libraries to the same rows, or why one is not there."""
+    with tempfile.TemporaryDirectory() as folder:
+        gen.generate(bench_peers.PATIENTS, SEED, Path(folder))
+        for peer in bench_peers.PEERS:
+            name = f"{peer.name} {bench_peers.version_of(peer)}"
+            subject = f"{name}, pain and dose rows of {bench_peers.PATIENTS} patients"
+            try:
+                yield measured(
+                    subject,
+                    "our Structs, the same rows",
+                    "cpu",
+                    bench_peers.taken(Path(folder), number, peer),
+                )
+            except bench_peers.NotInstalled as reason:
+                yield Row(subject, "our Structs, the same rows", "cpu", problem=f"not measured: {reason}")
 
 
 def survival_rows(number: int) -> Iterator[Row]:
