@@ -41,6 +41,9 @@ test-spark: $(SPARK) ## mapping on a local Spark (Java 17; downloads 430 MB once
 test-long: $(STAMP) ## what takes minutes, and the properties searched at random
 	$(BIN)/pytest -q -m long --timeout=3600
 	FHIR_SRS_SEARCH=1 $(BIN)/pytest -q tests/properties --timeout=3600
+	@if $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.lock; then \
+		$(BIN)/python -m tests.fuzz.reader -max_total_time=$${FUZZ_SECONDS:-600} -verbosity=0; \
+	else echo "atheris does not install here: no coverage-guided fuzzing of the reader" >&2; fi
 
 check: $(STAMP) ## format, lint, types, direction of imports, docs
 	$(BIN)/ruff format --check .
@@ -65,6 +68,9 @@ lock: ## resolve the dependencies again (needs uv)
 	echo 'pyspark>=4.0,<5' | uv pip compile - --universal --python-version 3.11 --no-annotate \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 		-o requirements-spark.lock
+	echo 'atheris>=3.0,<4' | uv pip compile - --universal --python-version 3.11 --no-annotate \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
+		-o requirements-fuzz.lock
 
 clean: ## remove the environment and what was built
 	rm -rf .venv dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,8 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.testing.cohort import random_cohort
@@ -129,6 +131,45 @@ def check(lines: list[bytes]) -> None:
     assert all(one.reason in PROFILE.reasons for one in mapped.issues)
     assert all(one.dose_gy is None or 1 <= one.dose_gy <= 100 for one in mapped.lesions)
     assert all(0 <= one.value <= 10 for one in mapped.events if one.kind == "pain")  # type: ignore[operator]
+
+
+# JSON as Hypothesis draws it, with names of elements that mean something here.
+NAMES = st.sampled_from(
+    """resourceType id meta versionId lastUpdated profile identifier system value use subject patient
+    reference status code coding display text extension url modifierExtension valueQuantity valueInteger
+    valueString
+    valueCodeableConcept valueReference valueUnsignedInt component dataAbsentReason effectiveDateTime
+    effectivePeriod start end performedPeriod bodySite partOf focus hasMember location morphology entry
+    resource fullUrl dosageInstruction doseAndRate doseQuantity timing repeat frequency period link other type
+    contained ingredient strength numerator denominator deceasedDateTime birthDate""".split()
+)
+TYPES = st.sampled_from(
+    """Patient Observation Procedure BodyStructure Condition Medication MedicationRequest Bundle AdverseEvent
+    MedicationStatement MedicationAdministration ImagingStudy DiagnosticReport Consent""".split()
+)
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(), st.text(max_size=9), TYPES, NAMES,
+    st.sampled_from(["Patient/p", "http://loinc.org", "72514-3", "http://snomed.info/sct", "1217123003"]),
+    st.sampled_from(["2024-03-05", "2024"]),
+)  # fmt: skip
+TREES = st.recursive(
+    SCALARS,
+    lambda inside: (
+        st.lists(inside, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inside, max_size=6)
+    ),
+    max_leaves=25,
+)
+RESOURCES = st.builds(
+    lambda kind, tree: {"id": "x", **tree, "resourceType": kind},
+    TYPES,
+    st.dictionaries(NAMES, TREES, max_size=9),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(RESOURCES | TREES, min_size=1, max_size=4))
+def test_any_json_is_counted_and_never_raises(trees: list[Any]) -> None:
+    check([json.dumps(one).encode() for one in trees])
 
 
 @pytest.mark.parametrize("seed", range(40))
