@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from fhir_srs.store.cohort import Cohort
 from fhir_srs.store.failpoints import passing
-from fhir_srs.store.folder import local_errors
+from fhir_srs.store.folder import damaged, local_errors
 from fhir_srs.store.marks import Marks
 from fhir_srs.store.outbox import Outbox
 from fhir_srs.store.rows import Change, Refused, Row
@@ -178,14 +178,20 @@ class Store(Runs, Cohort, Outbox, Marks):
         )
 
     def payloads(self, resource_type: str | None = None) -> Iterator[bytes]:
-        """Every stored resource, or those of one type, by type and id: always in the same order (I23)."""
+        """
+        Every stored resource, or those of one type, by type and id: always in the same order (I23).
+
+        LocalIOError where one is not what was stored: no number is ever made of damaged content (I22).
+        """
         with local_errors():
             rows = self._db.execute(
-                "select payload from raw where server = ? and deleted_at is null"
+                "select payload, sha256 from raw where server = ? and deleted_at is null"
                 " and type = coalesce(?, type) order by type, id",
                 (self._server, resource_type),
             )
-            for (payload,) in rows:
+            for payload, digest in rows:
+                if hashlib.sha256(payload).digest() != digest:
+                    raise damaged()
                 yield payload
 
     def present(self, resource_type: str) -> frozenset[str]:
@@ -250,7 +256,7 @@ class Store(Runs, Cohort, Outbox, Marks):
             (self._server, self.base),
         )
 
-    def damaged(self) -> list[str]:
+    def spoilt(self) -> list[str]:
         """`Type/id` of every stored resource whose content is not what its hash says."""
         with local_errors():
             rows = self._db.execute(

@@ -10,6 +10,13 @@ from pathlib import Path
 
 from fhir_srs.errors import Busy, ConfigurationError, LocalIOError
 
+# File systems that other machines share: flock and the shared memory of SQLite's WAL hold on one machine.
+_NETWORK = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs", "fuse.glusterfs", "fuse.sshfs"}
+    | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
+)
+_MOUNTS = Path("/proc/self/mountinfo")
+
 
 @contextmanager
 def state_folder(folder: Path) -> Iterator[Path]:
@@ -19,6 +26,8 @@ def state_folder(folder: Path) -> Iterator[Path]:
     The lock is the kernel's (`flock`): it ends with the process, however that ends (I15).
     """
     secure_folder(folder)
+    if _MOUNTS.exists():
+        refuse_network(folder, _MOUNTS.read_text(encoding="utf-8", errors="replace"))
     descriptor = open_private(folder / "state.lock")
     with closing(os.fdopen(descriptor, "wb")):
         try:
@@ -26,6 +35,25 @@ def state_folder(folder: Path) -> Iterator[Path]:
         except BlockingIOError:
             raise Busy("another run holds the state folder") from None
         yield folder
+
+
+def refuse_network(folder: Path, mounts: str) -> None:
+    """
+    Nothing, or ConfigurationError where *folder* is on a network file system, by *mounts*.
+
+    These are lines of /proc/self/mountinfo (proc(5)): mount point in the fifth column, type after ` - `.
+    """
+    place, found = folder.resolve(), (Path("/"), "")
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        if len(left.split()) < 5 or not right:
+            continue
+        point = Path(left.split()[4].replace("\\040", " "))
+        if place.is_relative_to(point) and len(point.parts) >= len(found[0].parts):
+            found = point, right.split()[0]
+    if found[1] in _NETWORK:
+        problem = f"is on a network file system ({found[1]}): the lock and the store need a local disk"
+        raise ConfigurationError("store folder", [problem])
 
 
 def secure_folder(folder: Path) -> None:
@@ -52,6 +80,11 @@ def open_private(path: Path) -> int:
         os.close(descriptor)
         raise ConfigurationError(path.name, ["must be ours, with mode 0600"])
     return descriptor
+
+
+def damaged() -> LocalIOError:
+    """What to raise where the store holds something that was never put there (I22)."""
+    return LocalIOError("the store is damaged: see `fhir-srs verify`, then `fhir-srs rebuild`")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import msgspec
 
 from fhir_srs.store.connection import Connected
 from fhir_srs.store.failpoints import passing
+from fhir_srs.store.folder import damaged
 from fhir_srs.store.rows import Sent
 
 _COLUMNS = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
@@ -22,9 +23,13 @@ class Outbox(Connected):
             self._server,
         )
         names = Sent.__struct_fields__
-        return {
-            row[0]: msgspec.convert(dict(zip(names, row, strict=True)), Sent, strict=False) for row in rows
-        }
+        try:
+            return {
+                row[0]: msgspec.convert(dict(zip(names, row, strict=True)), Sent, strict=False)
+                for row in rows
+            }
+        except msgspec.ValidationError:
+            raise damaged() from None
 
     def knows(self, keys: Collection[str]) -> bool:
         """Whether all of *keys* are lines of the outbox."""
@@ -47,7 +52,7 @@ class Outbox(Connected):
         with self._transaction("outbox-before-commit"):
             self._db.executemany(
                 f"insert or replace into outbox (server, {_COLUMNS})"  # noqa: S608 - our own columns
-                " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f" values (?{', ?' * len(Sent.__struct_fields__)})",
                 [(self._server, *msgspec.structs.astuple(line)) for line in lines],
             )
         passing("outbox-committed")

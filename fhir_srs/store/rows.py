@@ -86,7 +86,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 
     *desired_sha* and *provenance_sha* are what is meant, *confirmed_sha* and *confirmed_provenance* what was
     last seen to be stored, *stored_sha* the server's own copy of that. *base_version* is the version that
-    the copy had before a pending write, or has after a confirmed one.
+    the copy had before a pending write, or has after a confirmed one. *desired_core* is the hash of what no
+    server may change of it: by it a write is known whose answer was never heard.
     """
 
     key: str
@@ -102,3 +103,4 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int = 0
     seen_version: str | None = None
     retracted: bool = False
+    desired_core: str | None = None

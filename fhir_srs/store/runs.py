@@ -1,10 +1,14 @@
 """Runs and cursors: what each run came to, and up to when each type is complete (I5)."""
 
+import re
 from collections.abc import Iterable
 
 from fhir_srs.store.connection import Connected
 from fhir_srs.store.failpoints import passing
+from fhir_srs.store.folder import damaged
 from fhir_srs.store.rows import Cursor, RunLine
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 class Runs(Connected):
@@ -53,6 +57,8 @@ class Runs(Connected):
         rows = self._all(
             "select type, watermark, lag, mode, resume_at from cursor where server = ?", self._server
         )
+        if not all(_INSTANT.fullmatch(text) for row in rows for text in (row[1], row[4]) if text is not None):
+            raise damaged()
         return {
             row[0]: Cursor(type=row[0], watermark=row[1], lag=int(row[2]), mode=row[3], resume_at=row[4])
             for row in rows

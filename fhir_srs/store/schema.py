@@ -8,7 +8,7 @@ from fhir_srs.errors import ConfigurationError
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import local_errors, open_private
 
-SCHEMA = 3
+SCHEMA = 4
 
 # Schema 1. A trigger, not a habit: I5 holds whatever code writes the cursor.
 _TABLES = """
@@ -85,7 +85,11 @@ create trigger result_gone after delete on outbox
 begin delete from mark where server = old.server and name = 'settled'; end;
 """
 
-_STEPS = (_TABLES, _OWNED, _MARKS)
+
+# Schema 4: by what a write is known whose answer was never heard.
+_KNOWN_AGAIN = "alter table outbox add column desired_core text;"
+
+_STEPS = (_TABLES, _OWNED, _MARKS, _KNOWN_AGAIN)
 
 _PRAGMAS = (
     "journal_mode = wal",

@@ -28,7 +28,7 @@ class Comparing(Taking):
         hints = dict(self._hints(marks))
         if census:
             hints |= dict.fromkeys(self._compare(), None)
-        hints |= {key: hints.get(key) for key in self._doubtful}
+        hints |= {key: hints.get(key) for key in (*self._doubtful, *self._set_aside())}
         confirmed = self._confirm(hints) if hints else Confirmed(gone={}, bodies={})
         check_brake(self._care.brake, confirmed.gone, self._store.live())
         if confirmed.gone:
@@ -37,6 +37,11 @@ class Comparing(Taking):
             self.found.setdefault(kind, Counts()).deleted += 1
         if census or self._store.census() is None:
             self._store.counted(instant(min(self._moments)))
+
+    def _set_aside(self) -> Iterator[Key]:
+        """What lies in quarantine under a real id, where it is to be tried again."""
+        if self._care.quarantined:
+            yield from (one.key for one in self._store.quarantined() if not one.id.startswith("?"))
 
     def _hints(self, marks: Mapping[str, str]) -> Iterator[tuple[Key, str | None]]:
         """DELETE entries of each type's history, asked side by side, where they name what is here."""

@@ -21,7 +21,7 @@ from fhir_srs.store import SETTLED, Store
 from fhir_srs.sync.abilities import writable
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.session import connected, local_store
-from fhir_srs.sync.write import Item, Writer, read_copies
+from fhir_srs.sync.write import Item, Writer, core_hash, read_copies
 
 _GROUP = "conformance"
 _PROFILE = "StructureDefinition"
@@ -87,6 +87,7 @@ def upload_definitions(
             resource=body,
             version=copies[name].version,
             desired_sha=canonical_hash(body),
+            desired_core=core_hash(body),
         )
         for name, body in sorted(wanted.items())
         if _differs(copies[name].body, body)

@@ -9,7 +9,7 @@ import msgspec
 
 from fhir_srs.config import Settings
 from fhir_srs.errors import UsageError
-from fhir_srs.store import Refused, RunLine, Store
+from fhir_srs.store import Refused, RunLine, Sent, Store
 from fhir_srs.sync.opt_out import PURGED
 from fhir_srs.sync.session import local_store
 from fhir_srs.sync.taking import moment_of
@@ -33,7 +33,6 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 def state_of(settings: Settings) -> State:
     """The state of the store of *settings*."""
     with local_store(settings) as (_, store):
-        target = store.beside(settings.target.base_url) if settings.target.base_url else store
         out = list(store.left_out().values())
         return State(
             resources=store.live(),
@@ -41,7 +40,7 @@ def state_of(settings: Settings) -> State:
             left_out={reason: out.count(reason) for reason in sorted(set(out))},
             watermarks={name: one.watermark for name, one in sorted(store.cursors().items())},
             census=store.census(),
-            outbox=target.outbox_states(),
+            outbox=_outbox(settings, store).outbox_states(),
             quarantined=store.refusals(),
             runs=[_run_row(line) for line in store.runs(_RUNS)],
         )
@@ -65,6 +64,18 @@ def refusals_of(settings: Settings) -> list[Refused]:
         return store.quarantined()
 
 
+def unsettled_of(settings: Settings) -> list[Sent]:
+    """Every line of the outbox whose result is not on the target as it should be."""
+    with local_store(settings) as (_, store):
+        lines = _outbox(settings, store).outbox().values()
+        return [line for line in lines if line.state != "CONFIRMED"]
+
+
+def _outbox(settings: Settings, store: Store) -> Store:
+    """The rows of the target server: those of the source where results go back to it."""
+    return store.beside(settings.target.base_url) if settings.target.base_url else store
+
+
 def problems_of(settings: Settings) -> list[str]:
     """
     What is wrong with the store, one line each; empty if all is well.
@@ -77,7 +88,7 @@ def problems_of(settings: Settings) -> list[str]:
 
 
 def _damaged(store: Store) -> Iterator[str]:
-    for name in store.damaged():
+    for name in store.spoilt():
         yield f"{name.split('/')[0]}: content and hash differ (one resource)"
 
 

@@ -15,9 +15,10 @@ from fhir_srs.results.canonical import canonical_hash
 from fhir_srs.results.plan import Action, ActionKind, Plan, Present, Written
 from fhir_srs.results.target import ResultTarget, Unit, UnitType
 from fhir_srs.results.withdrawal import withdrawn
-from fhir_srs.store import Sent
-from fhir_srs.sync.write import Item, Kind, confirmed, landed, read_copies
+from fhir_srs.store import OutboxState, Sent
+from fhir_srs.sync.write import Item, Kind, confirmed, core_hash, landed, read_copies
 
+_WITHDRAWN = "entered-in-error"
 _NO_SOURCE = "the sources no longer support this result"
 
 
@@ -54,13 +55,17 @@ def look(
     outbox = {**outbox, **joined}
     scope = {key: line for key, line in outbox.items() if line.group in groups or key in units}
     copies = read_copies(client, sorted(units.keys() | scope.keys()), one_by_one=one_by_one)
-    settled = {key: _settled(line, copies[key], units.get(key)) for key, line in scope.items()}
+    settled = {key: _settled(line, copies[key]) for key, line in scope.items()}
     new = [key for key, copy in copies.items() if copy.body and key not in settled and key in units]
     provenances = _provenances(client, [units[key] for key in new], one_by_one=one_by_one)
     return Known(
         copies=copies,
         present=dict(_present(copies, provenances)),
-        written={key: _written(line) for key, line in settled.items() if line.confirmed_sha},
+        written={
+            key: _written(line) if line.confirmed_sha else _unheard(line, copies[key])
+            for key, line in settled.items()
+            if line.confirmed_sha or (key not in units and _may_be_there(line, copies[key]))
+        },
         outbox={**outbox, **settled},
         settled=(
             *(line for key, line in settled.items() if line != outbox[key] or key in joined),
@@ -102,7 +107,7 @@ def _stray(key: str, copy: Copy, groups: Collection[str], system: str) -> Sent |
     named = {group.replace("|", " "): group for group in groups}
     group = named.get(result.method.text.partition(":")[0])
     ours = any(one.system == system and one.value == result.id for one in result.identifier)
-    if group is None or not ours or result.status == "entered-in-error":
+    if group is None or not ours or result.status == _WITHDRAWN:
         return None
     sha = canonical_hash(copy.body)
     line = Sent(key=key, id=result.id, group=group, desired_sha=sha, state="PENDING")
@@ -129,30 +134,49 @@ def _adopted(unit: Unit, copy: Copy) -> Sent:
     return confirmed(line, copy.body or b"{}", copy.version)
 
 
-def _settled(line: Sent, copy: Copy, unit: Unit | None) -> Sent:
+def _settled(line: Sent, copy: Copy) -> Sent:
     """*line* as it must be, given *copy*: done, or not done."""
     if copy.body is None and line.confirmed_sha:
         return msgspec.structs.replace(line, confirmed_sha=None, confirmed_provenance=None, stored_sha=None)
     if line.state not in {"PENDING", "UNKNOWN"} or copy.body is None:
         return line
-    meant = unit.resource if unit and canonical_hash(unit.resource) == line.desired_sha else None
-    if landed(line, copy, meant):
+    if landed(line, copy):
         return confirmed(line, copy.body, copy.version)
     return line
 
 
 def _written(line: Sent) -> Written:
-    kind: UnitType = "Observation"
-    for name in ("Device", "Group"):
-        kind = name if line.key.startswith(f"{name}/") else kind
     return Written(
-        type=kind,
+        type=_kind(line),
         desired_sha=line.confirmed_sha or "",
         stored_sha=line.stored_sha,
         provenance_sha=line.confirmed_provenance,
         # A withdrawal that was refused, or never arrived, is none.
         retracted=line.retracted and line.confirmed_sha == line.desired_sha,
     )
+
+
+def _kind(line: Sent) -> UnitType:
+    kind: UnitType = "Observation"
+    for name in ("Device", "Group"):
+        kind = name if line.key.startswith(f"{name}/") else kind
+    return kind
+
+
+def _unheard(line: Sent, copy: Copy) -> Written:
+    """What was sent, never seen to be stored, is there somehow and not wanted any more: ours to undo."""
+    sha = canonical_hash(copy.body or b"{}")
+    return Written(type=_kind(line), desired_sha=line.desired_sha, stored_sha=sha)
+
+
+def _may_be_there(line: Sent, copy: Copy) -> bool:
+    """Whether a live copy may be what was sent for *line*."""
+    if line.state not in {"PENDING", "UNKNOWN", "FAILED"} or copy.body is None:
+        return False
+    try:
+        return msgspec.json.decode(copy.body, type=_Result).status != _WITHDRAWN
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _provenances(client: FhirClient, units: Sequence[Unit], *, one_by_one: bool) -> dict[str, str]:
@@ -196,22 +220,25 @@ def items(
 
 
 def insisted(plan: Plan, *, recreate: bool, overwrite: bool) -> Plan:
-    """*plan* with what an operator insists on: writing over what another deleted, or edited."""
-    kinds: dict[str, ActionKind] = {}
-    if recreate:
-        kinds["externally-deleted"] = "create"
-    if overwrite:
-        kinds["conflict"] = "update"
-    actions = (_as(one, kinds.get(one.kind)) if one.unit else one for one in plan.actions)
+    """
+    *plan* with what an operator insists on: writing over what another deleted, or edited.
+
+    A result that another edited and that nothing supports any more is then withdrawn.
+    """
+    actions = (
+        _recreated(one) if recreate and one.kind == "externally-deleted" else one for one in plan.actions
+    )
+    actions = (_overwritten(one) if overwrite and one.kind == "conflict" else one for one in actions)
     return msgspec.structs.replace(plan, actions=tuple(actions))
 
 
-def _as(action: Action, kind: ActionKind | None) -> Action:
+def _recreated(action: Action) -> Action:
     """A write over a deletion matches no version: there is none that is live."""
-    if kind is None:
-        return action
-    version = None if kind == "create" else action.version
-    return msgspec.structs.replace(action, kind=kind, version=version)
+    return msgspec.structs.replace(action, kind="create", version=None) if action.unit else action
+
+
+def _overwritten(action: Action) -> Action:
+    return msgspec.structs.replace(action, kind="update" if action.unit else "retract")
 
 
 def item(action: Action, unit: Unit) -> Item:
@@ -226,8 +253,27 @@ def item(action: Action, unit: Unit) -> Item:
         provenance_reference=f"Provenance/{unit.provenance_id}" if unit.provenance_id else None,
         provenance=unit.provenance,
         desired_sha=canonical_hash(unit.resource),
+        desired_core=core_hash(unit.resource),
         provenance_sha=canonical_hash(unit.provenance) if unit.provenance else None,
     )
+
+
+# What the outbox says of results that are left as another left them.
+_LEFT: Mapping[ActionKind, OutboxState] = {
+    "conflict": "CONFLICT",
+    "externally-deleted": "EXTERNALLY_DELETED",
+}
+
+
+def standing(plan: Plan, known: Known) -> Iterator[Sent]:
+    """Lines that say something else than *plan* found: another's edit or deletion, or that all is well."""
+    for action in plan.actions:
+        line, copy = known.outbox.get(action.reference), known.copies[action.reference]
+        left = _LEFT.get(action.kind)
+        if line and left and line.state != left:
+            yield msgspec.structs.replace(line, state=left)
+        elif line and line.state != "CONFIRMED" and action.kind == "unchanged" and action.unit:
+            yield _adopted(action.unit, copy)
 
 
 def distinct(units: Iterable[Unit]) -> list[Unit]:

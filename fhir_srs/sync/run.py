@@ -34,7 +34,7 @@ from fhir_srs.sync.conformance import known_profiles
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
 from fhir_srs.sync.machine import Machine, stamp
 from fhir_srs.sync.opt_out import read_list
-from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look
+from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look, standing
 from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.pull import Care, Pull, Pulled
 from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
@@ -58,8 +58,8 @@ class Options:
 
     *full* pulls everything again. *dry_run* sends only reads and works on a copy of the store. *retract*
     releases the brake and lets an edited site profile withdraw results; *recreate* writes results again that
-    another deleted, *overwrite* those that another edited. *census* compares all ids; *pull_only* ends
-    the run with the pull.
+    another deleted, *overwrite* those that another edited. *census* compares all ids; *quarantined* reads
+    again what could not be read; *pull_only* ends the run with the pull.
     """
 
     full: bool = False
@@ -68,6 +68,7 @@ class Options:
     recreate: bool = False
     overwrite: bool = False
     census: bool = False
+    quarantined: bool = False
     pull_only: bool = False
 
 
@@ -80,6 +81,7 @@ class Flags(TypedDict, total=False):
     recreate: bool
     overwrite: bool
     census: bool
+    quarantined: bool
     pull_only: bool
 
 
@@ -215,6 +217,7 @@ class _Run:
             census=sync.census,
             counted=self.options.census,
             anew=self.options.full or self.options.census,
+            quarantined=self.options.quarantined,
             opt_out=self.opt_out,
             consent=self.settings.source.consent,
             reads_only=self.state.dry_run,
@@ -344,6 +347,7 @@ class _Run:
     def _plan(self, wanted: Sequence[Unit], known: Known) -> Plan:
         plan = plan_writes(wanted, known.present, known.written, self._brake())
         plan = insisted(plan, recreate=self.options.recreate, overwrite=self.options.overwrite)
+        self.session.outbox.post(standing(plan, known))
         self.state.planned = planned(plan)
         if plan.stopped:
             raise Braked("more results would be withdrawn than the brake allows; nothing was written")

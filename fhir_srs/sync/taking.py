@@ -51,14 +51,15 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
 
     *brake* bounds what may be gone; *census* is how often all ids are compared, *counted* asks for it now.
     With *anew* the server is asked again what it can do.
-    *opt_out* are entries of the list file; without *consent* no Consent is asked for. With *reads_only*
-    nothing but GET and searches is sent.
+    With *quarantined* what could not be read is read again. *opt_out* are entries of the list file; without
+    *consent* no Consent is asked for. With *reads_only* nothing but GET and searches is sent.
     """
 
     brake: Brake = Brake()
     census: timedelta = _WEEK
     counted: bool = False
     anew: bool = False
+    quarantined: bool = False
     opt_out: frozenset[str] = frozenset()
     consent: bool = True
     reads_only: bool = False

@@ -14,7 +14,7 @@ from fhir_srs.summary import NOTHING_READ, Compared, Found, Planned, RunStatus, 
 from fhir_srs.sync.pull import Pull, Pulled
 from fhir_srs.sync.quiet import Settled
 from fhir_srs.sync.session import Session
-from fhir_srs.sync.write import Outcome
+from fhir_srs.sync.write import UNDONE, Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +144,7 @@ def written(outcomes: Sequence[Outcome], *, refused: int, plan: Plan) -> Written
         created=done.count("create"),
         updated=done.count("update"),
         retracted=done.count("retract"),
-        failed=states.count("FAILED") + refused,
+        failed=sum(one in UNDONE for one in states) + refused,
         conflict=states.count("CONFLICT") + plan.counts().get("conflict", 0),
         externally_deleted=plan.counts().get("externally-deleted", 0),
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from fhir_srs.store import Refused
+from fhir_srs.store import Refused, Sent
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.doctor import Finding
 from fhir_srs.sync.keeping import State
@@ -38,6 +38,12 @@ def refusal_lines(refusals: Iterable[Refused]) -> Iterator[str]:
         place = f" at {one.path}" if one.path else ""
         name = f"{one.type}/{one.id}" + (f" version {one.version}" if one.version else "")
         yield f"{name}: {one.reason}{place}, since {one.first_seen}, tries {one.attempts}"
+
+
+def outbox_lines(lines: Iterable[Sent]) -> Iterator[str]:
+    """Each result that is not as it should be: reference, study and version, state, tries."""
+    for line in lines:
+        yield f"{line.key} ({line.group.replace('|', ' ')}): {line.state}, tries {line.attempts}"
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:

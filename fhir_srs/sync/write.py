@@ -28,12 +28,17 @@ _ENTRIES = 50  # a transaction (section 2); bigger ones time out (H25)
 _READS = 100  # reads in one batch: hapi.md, rates
 _TRIES = 5  # F39
 _LOG = logging.getLogger("fhir_srs.sync.write")
+UNDONE = frozenset({"FAILED", "UNKNOWN"})  # refused, and nobody knows
 
 Kind = Literal["create", "update", "retract"]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One unit to send. *version* is what the server's copy must still be; the hashes are canonical."""
+    """
+    One unit to send. *version* is what the server's copy must still be; the hashes are canonical.
+
+    *desired_core* is that of the elements that no server may change.
+    """
 
     kind: Kind
     reference: str
@@ -43,6 +48,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     provenance_reference: str | None = None
     provenance: bytes | None = None
     desired_sha: str
+    desired_core: str
     provenance_sha: str | None = None
 
     @property
@@ -174,7 +180,8 @@ class Writer:
             else:
                 outcomes.append(self._settle(item, "CONFLICT", copy))
         if missing and tries <= 1:
-            return outcomes + [self._settle(item, "FAILED") for item in missing]
+            # One that was sent may still be stored: the next run looks (I9).
+            return outcomes + [self._settle(item, "UNKNOWN") for item in missing]
         for part in _parts(missing):
             outcomes += self._send(part, tries=tries - 1)
         return outcomes
@@ -205,6 +212,7 @@ class Writer:
             attempts=(known.attempts if known else 0) + (state in {"UNKNOWN", "FAILED"}),
             seen_version=known.seen_version if known else None,
             retracted=item.kind == "retract",
+            desired_core=item.desired_core,
         )
 
     def _copies_of(self, group: Sequence[Item]) -> list[tuple[Item, Copy]]:
@@ -234,8 +242,8 @@ def _is_result(item: Item) -> bool:
 def _hopeless(outcomes: Sequence[Outcome]) -> bool:
     """Whether going on is vain: a Device or Group that results refer to is missing, or nothing was taken."""
     base = itertools.takewhile(lambda one: not _is_result(one.item), outcomes)
-    missing = any(one.state == "FAILED" for one in base)
-    return missing or (bool(outcomes) and all(one.state == "FAILED" for one in outcomes))
+    missing = any(one.state in UNDONE for one in base)
+    return missing or (bool(outcomes) and all(one.state in UNDONE for one in outcomes))
 
 
 def confirmed(line: Sent, body: bytes, version: str | None) -> Sent:
@@ -297,7 +305,7 @@ def _is_stored(item: Item, copy: Copy) -> bool:
         return False
     if canonical_hash(copy.body) == item.desired_sha:
         return True
-    return canonical_hash(_core(copy.body)) == canonical_hash(_core(item.resource))
+    return core_hash(copy.body) == item.desired_core
 
 
 def arrived(item: Item, copy: Copy) -> bool:
@@ -312,22 +320,24 @@ def arrived(item: Item, copy: Copy) -> bool:
     return copy.version != item.version and _is_stored(item, copy)
 
 
-def landed(line: Sent, copy: Copy, meant: bytes | None) -> bool:
+def landed(line: Sent, copy: Copy) -> bool:
     """
     Whether *copy* shows that the pending write of *line* was done before the last run ended.
 
-    *meant* is what it would have sent, where this run wants the same; where it does not, a new version is
-    taken for ours.
+    A new version that does not mean what was sent is somebody else's.
     """
-    if copy.body is None or copy.version == line.base_version:
-        return copy.body is not None and canonical_hash(copy.body) == line.desired_sha
-    if meant is None or canonical_hash(copy.body) == line.desired_sha:
+    if copy.body is None:
+        return False
+    if canonical_hash(copy.body) == line.desired_sha:
         return True
-    return canonical_hash(_core(copy.body)) == canonical_hash(_core(meant))
+    if copy.version == line.base_version:
+        return False
+    # A line of schema 2 does not tell: then a new version is taken for ours.
+    return line.desired_core is None or core_hash(copy.body) == line.desired_core
 
 
-def _core(resource: bytes) -> bytes:
-    """The elements of *resource* that carry its meaning, as bytes that keep the digits of its numbers."""
+def core_hash(resource: bytes) -> str:
+    """The hash of the elements of *resource* that carry its meaning, with the digits of its numbers."""
     content = msgspec.json.decode(resource, type=dict[str, msgspec.Raw])
     kept = {name: raw for name, raw in content.items() if name in _CORE or name.startswith("value")}
-    return msgspec.json.encode(kept)
+    return canonical_hash(msgspec.json.encode(kept))

@@ -209,6 +209,21 @@ def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Wa
     assert ward.results()[name]["valueQuantity"] == result["valueQuantity"]
 
 
+def test_I10_an_edited_result_that_nothing_supports_stays_until_an_operator_has_it_overwritten(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    done(apart(server, tmp_path))
+    of_c = alive(ward, "c")
+    name = min(of_c)
+    ward.put({**ward.results()[name], "note": [{"text": "seen"}]})
+    delete(server, "Procedure/c-course")
+    summary = done(apart(server, tmp_path, retract=True))
+    assert (summary.written.retracted, summary.written.conflict) == (len(of_c) - 1, 1)
+    assert alive(ward, "c") == {name}
+    assert done(apart(server, tmp_path, overwrite=True)).written.retracted == 1
+    assert alive(ward, "c") == set()
+
+
 def test_I7_a_lost_store_makes_no_second_result(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
     done(apart(server, tmp_path))
     of_c = alive(ward, "c")

@@ -14,11 +14,12 @@ import pytest
 from fhir_srs.errors import AccessRefused
 from fhir_srs.fhir.client import FhirClient, Server
 from fhir_srs.progress import silent
+from fhir_srs.results.canonical import canonical_hash
 from fhir_srs.results.plan import Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import Sent, Store, open_store, secure_folder
-from fhir_srs.sync.outgoing import items, look
-from fhir_srs.sync.write import Item, Outcome, Writer
+from fhir_srs.sync.outgoing import items, look, standing
+from fhir_srs.sync.write import Item, Outcome, Writer, core_hash
 from tests.server.rawserver import http, raw_server
 from tests.server.shelf import Json, Shelf, shelf
 
@@ -66,6 +67,7 @@ def plan_and_write(
         known = look(client, store.outbox(), wanted, groups={GROUP}, one_by_one=False)
         store.post(known.settled)
         plan = plan_writes(wanted, known.present, known.written)
+        store.post(standing(plan, known))
         writer = Writer(client, store, outbox=known.outbox, report=silent, stop=lambda: False)
         sent = list(items(plan, known, target=TARGET, recorded=RECORDED, keep=False))
         return plan, writer.write(sent), store.outbox()
@@ -163,12 +165,12 @@ def test_I9_an_update_of_a_component_alone_is_not_taken_for_done(
     assert stored["meta"]["versionId"] == "2"
 
 
-def test_answers_lost_for_ever_end_as_failed(server: Shelf, tmp_path: Path) -> None:
+def test_answers_lost_for_ever_end_as_not_known(server: Shelf, tmp_path: Path) -> None:
     server.lose = ["before"] * 100
     _, outcomes, outbox = plan_and_write(server, tmp_path, [unit("a")])
-    assert states(outcomes) == ["FAILED"]
+    assert states(outcomes) == ["UNKNOWN"]
     assert len(server.transactions) == 5
-    assert outbox["Observation/srs-a"].state == "FAILED"
+    assert outbox["Observation/srs-a"].state == "UNKNOWN"
 
 
 def test_a_server_that_normalises_is_left_in_peace(server: Shelf, tmp_path: Path) -> None:
@@ -187,10 +189,9 @@ def test_I8_a_crash_between_send_and_confirm_is_settled_by_the_next_run(
     plan_and_write(server, tmp_path, [unit("a")])
     with open_store(tmp_path / "state", "target") as store:
         (line,) = store.outbox().values()
-        from fhir_srs.results.canonical import canonical_hash
-
-        sha = canonical_hash(unit("a", 2).resource)
-        store.post([msgspec.structs.replace(line, state=lost, desired_sha=sha)])
+        sent = unit("a", 2).resource
+        sha, core = canonical_hash(sent), core_hash(sent)
+        store.post([msgspec.structs.replace(line, state=lost, desired_sha=sha, desired_core=core)])
     if done:
         server.put(msgspec.json.decode(unit("a", 2).resource))
     plan, outcomes, _ = plan_and_write(server, tmp_path, [unit("a", 2)])
@@ -281,6 +282,58 @@ def test_what_an_operator_deleted_is_not_raised_from_the_dead(server: Shelf, tmp
     assert outcomes == []
 
 
+def test_what_another_deleted_or_edited_is_told_in_the_outbox_until_it_is_as_wanted(
+    server: Shelf, tmp_path: Path
+) -> None:
+    wanted = [unit("a"), unit("b")]
+    plan_and_write(server, tmp_path, wanted)
+    before = dict(server.kept["Observation/srs-b"])
+    server.gone.add("Observation/srs-a")
+    server.put({**before, "valueInteger": 9})
+    _, _, outbox = plan_and_write(server, tmp_path, wanted)
+    assert {line.id: line.state for line in outbox.values()} == {
+        "srs-a": "EXTERNALLY_DELETED",
+        "srs-b": "CONFLICT",
+    }
+    server.put(before)
+    _, _, outbox = plan_and_write(server, tmp_path, wanted)
+    assert outbox["Observation/srs-b"].state == "CONFIRMED"
+
+
+def test_an_edit_between_a_crash_and_the_next_run_is_not_taken_for_ours(
+    server: Shelf, tmp_path: Path
+) -> None:
+    plan_and_write(server, tmp_path, [unit("a")])
+    with open_store(tmp_path / "state", "target") as store:
+        (line,) = store.outbox().values()
+        sent = unit("a", 2).resource
+        store.post(
+            [
+                msgspec.structs.replace(
+                    line, state="PENDING", desired_sha=canonical_hash(sent), desired_core=core_hash(sent)
+                )
+            ]
+        )
+    server.put({**server.kept["Observation/srs-a"], "valueInteger": 9})
+    plan, _, _ = plan_and_write(server, tmp_path, [unit("a", 3)])
+    assert plan.counts() == {"conflict": 1}
+    assert server.kept["Observation/srs-a"]["valueInteger"] == 9
+
+
+def test_I9_I10_what_was_sent_and_never_heard_of_is_withdrawn_when_it_is_there_and_not_wanted(
+    server: Shelf, tmp_path: Path
+) -> None:
+    server.lose = ["before"] * 20
+    _, outcomes, _ = plan_and_write(server, tmp_path, [unit("a"), unit("b")])
+    assert states(outcomes) == ["UNKNOWN", "UNKNOWN"]
+    # One of the requests was still on its way; the server that took it normalises.
+    server.lose = []
+    server.put(msgspec.json.decode(unit("a").resource) | {"extra": 1})
+    plan, _, _ = plan_and_write(server, tmp_path, [unit("b")])
+    assert plan.counts() == {"create": 1, "retract": 1}
+    assert server.kept["Observation/srs-a"]["status"] == "entered-in-error"
+
+
 def test_a_lost_store_finds_its_results_again(server: Shelf, tmp_path: Path) -> None:
     plan_and_write(server, tmp_path / "old", [unit("a"), unit("b")])
     assert plan_of(server, tmp_path / "new", [unit("a"), unit("b", 2)]) == {"unchanged": 1, "update": 1}
@@ -302,7 +355,14 @@ def test_a_dry_look_sends_only_gets(server: Shelf, tmp_path: Path) -> None:
 
 def test_no_access_ends_the_writing_at_once(tmp_path: Path) -> None:
     sent = unit("a").resource
-    item = Item(kind="create", reference="Observation/srs-a", group=GROUP, resource=sent, desired_sha="any")
+    item = Item(
+        kind="create",
+        reference="Observation/srs-a",
+        group=GROUP,
+        resource=sent,
+        desired_sha="any",
+        desired_core="any",
+    )
     with raw_server(http(403)) as refusing, reached(refusing.base, tmp_path) as (client, store):
         writer = Writer(client, store, outbox={}, report=silent, stop=lambda: False)
         with pytest.raises(AccessRefused) as raised:
