@@ -13,6 +13,7 @@ def test_every_id_has_a_test_or_a_reason_why_not() -> None:
 def test_the_table_has_the_ids_of_the_specification() -> None:
     assert list(PAGE["INVARIANTS"]) == [f"I{number}" for number in range(1, 25)]
     assert list(PAGE["FAULTS"]) == [f"F{number}" for number in range(1, 48)]
+    assert list(PAGE["HAPI"]) == [f"H{number}" for number in range(1, 31)]
     assert list(PAGE["ACCESS"]) == [f"A{number}" for number in range(1, 15)]
 
 

@@ -63,6 +63,8 @@ public class Beans {
         JpaStorageSettings storage = new JpaStorageSettings();
         // Else an instance's _history trusts a count of up to a minute ago, and the entry after a delete is missing.
         storage.setHistoryCountMode(HistoryCountModeEnum.COUNT_ACCURATE);
+        // $expunge: what goes without a trace is for the census to find. Off by default in HAPI.
+        storage.setExpungeEnabled(true);
         storage.setReuseCachedSearchResultsForMillis(
                 settings.reuseSeconds() > 0 ? settings.reuseSeconds() * 1000L : null);
         if (settings.pageExpirySeconds() > 0) {
