@@ -3,6 +3,7 @@
 Exit codes are those of `fhir_srs.errors`; each command imports what it needs when it runs.
 """
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import typer
 from fhir_srs.errors import DataError, FhirSrsError, LocalIOError, MissingExtra, UsageError
 
 if TYPE_CHECKING:
+    from fhir_srs.config import Settings as AllSettings
     from fhir_srs.endpoints import Study
     from fhir_srs.engine import MappedFiles
     from fhir_srs.mapping.tally import Tally
@@ -45,13 +47,24 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
+_debug: list[Path] = []
+
+
 @app.callback()
 def main_options(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version, and end")
     ] = False,
+    debug_phi: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="where an internal error leaves its traceback: a new file, 0600, with patients' data in it",
+        ),
+    ] = None,
 ) -> None:
     """Pain control after radiosurgery of spinal metastases, from any FHIR R4 server."""
+    _debug[:] = [debug_phi] if debug_phi else []
 
 
 class Format(StrEnum):
@@ -266,15 +279,58 @@ def status(config: Settings, as_json: AsJson = False) -> None:
     _say(to_json(state).decode() if as_json else state_text(state))
 
 
+class Action(StrEnum):
+    """What to do with what lies aside."""
+
+    LIST = "list"
+    RETRY = "retry"
+
+
+Chosen = Annotated[Action, typer.Argument(help="list them, or try them again first")]
+
+
 @app.command()
-def quarantine(config: Settings) -> None:
+def quarantine(config: Settings, action: Chosen = Action.LIST) -> None:
     """List the resources that could not be read: where each is and why, not what it holds."""
     from fhir_srs.config import load_settings
     from fhir_srs.sync.keeping import refusals_of
     from fhir_srs.sync.words import refusal_lines
 
-    for line in refusal_lines(refusals_of(load_settings(config))):
+    settings = load_settings(config)
+    code = _again(settings, action, quarantined=True, pull_only=True)
+    for line in refusal_lines(refusals_of(settings)):
         _say(line)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def outbox(config: Settings, action: Chosen = Action.LIST) -> None:
+    """List the results that are not on the target as they should be; retry is one run before that."""
+    from fhir_srs.config import load_settings
+    from fhir_srs.sync.keeping import unsettled_of
+    from fhir_srs.sync.words import outbox_lines
+
+    settings = load_settings(config)
+    code = _again(settings, action)
+    for line in outbox_lines(unsettled_of(settings)):
+        _say(line)
+    if code:
+        raise typer.Exit(code)
+
+
+def _again(settings: "AllSettings", action: Action, **options: bool) -> int:
+    """For a retry, the exit code of one run with *options*; an error goes to stderr."""
+    if action is Action.LIST:
+        return 0
+    from fhir_srs.progress import shown
+    from fhir_srs.schedule import once
+
+    with shown(sys.stderr) as report:
+        summary = once(settings, report=report, **options)
+    if summary.error:
+        _note(f"fhir-srs: {summary.error}")
+    return summary.exit_code
 
 
 @app.command()
@@ -668,12 +724,18 @@ def _write_lines(path: Path | None, lines: Iterable[bytes], line: "Line") -> Non
         save(path, lines)
 
 
+# What a terminal would obey, or show in another order than it stands: texts of a hospital may hold them.
+_OBEYED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def _say(text: str) -> None:
+    text = _OBEYED.sub("\ufffd", text)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
 
 
 def _note(text: str) -> None:
+    text = _OBEYED.sub("\ufffd", text)
     sys.stderr.write(f"{text}\n")
 
 
@@ -740,14 +802,46 @@ def _unforeseen(error: Exception) -> int:
     if show is not None:
         show()
         return UsageError.exit_code
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
-    _note(f"fhir-srs: internal error, please report it: {type(error).__name__} at {where}")
+    _note(_internal(error))
+    if _debug:
+        _write_traceback(_debug[0], error)
     return FhirSrsError.exit_code
 
 
+def _internal(error: BaseException | None) -> str:
+    place = error.__traceback__ if error else None
+    while place and place.tb_next:
+        place = place.tb_next
+    where = f"{Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else "?"
+    return f"fhir-srs: internal error, please report it: {type(error).__name__} at {where}"
+
+
+def _write_traceback(path: Path, error: Exception) -> None:
+    """The traceback of *error* into a new file that is ours alone: it may hold a patient's data."""
+    import os
+    import traceback
+
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError as failed:
+        _note(f"fhir-srs: no traceback was written ({failed.strerror})")
+
+
 def main() -> NoReturn:
-    """Entry point of the `fhir-srs` command."""
+    """Entry point of the `fhir-srs` command: files ours alone, no core dumps, no traceback of any thread."""
+    _close_off()
     sys.exit(run(sys.argv[1:]))
+
+
+def _close_off() -> None:
+    """What the process would tell of patients by other ways than its output (reliability.md section 7)."""
+    import os
+    import resource
+    import threading
+
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.excepthook = lambda _kind, error, _trace: _note(_internal(error))
+    threading.excepthook = lambda told: _note(_internal(told.exc_value))

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from fhir_srs.testing.server import running_server
 
-pytest_plugins = ["tests.hapi.launcher"]
+pytest_plugins = ["tests.hapi.launcher", "tests.canaries"]
 
 # The same examples in every run, so that a verdict can be repeated; `make test-long` searches at random.
 settings.register_profile("repeatable", derandomize=True, print_blob=True)

@@ -27,7 +27,7 @@ from fhir_srs.fhir.careful import items, members
 T = TypeVar("T")
 
 # Section 6, F1, F2, F3: worth another try. 501 and the rest of 5xx are not.
-_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MEDIA = frozenset({"application/fhir+json", "application/json", "text/json"})
 _CODE = re.compile(r"[a-z][a-z-]{0,39}")
 _EXPRESSION = re.compile(r"[A-Za-z][A-Za-z0-9.\[\]()]{0,119}")
@@ -135,12 +135,13 @@ def check(answer: Answer, route: str) -> None:
     if 200 <= answer.status < 300:
         _check_media(answer, route)
         return
-    raise _refusal(answer, route)
+    raise refusal(answer, route)
 
 
-def _refusal(answer: Answer, route: str) -> ServerError:
+def refusal(answer: Answer, route: str) -> ServerError:
+    """The exception that an answer other than 2xx stands for."""
     status, message = answer.status, f"{route}: status {answer.status}{_why(answer)}"
-    if status in _TRANSIENT:
+    if status in TRANSIENT:
         wait = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
         clamped = ", retry-after-clamped" if wait and wait.clamped else ""
         kind = RateLimited if status == 429 else TransportTransient
@@ -289,7 +290,7 @@ def _copy_of(entry: Entry | None, route: str) -> Copy:
     if status == 410:
         return Copy(state="deleted")
     if status != 200:
-        raise _refusal(Answer(status=status, headers={}, body=b""), route)
+        raise refusal(Answer(status=status, headers={}, body=b""), route)
     return _copy(bytes(entry.resource), response.get("etag"), route)
 
 

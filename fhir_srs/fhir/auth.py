@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from fhir_srs.errors import AccessRefused, ConfigurationError, ProtocolViolation, TransportTransient
-from fhir_srs.fhir.answers import Answer
+from fhir_srs.fhir.answers import TRANSIENT, Answer, Unreadable, refusal
 from fhir_srs.fhir.keys import SigningKey
 from fhir_srs.fhir.sansio import Origin, Request, guarded
 from fhir_srs.fhir.token import TOKEN
@@ -244,8 +244,7 @@ def lacking(granted: Collection[str], types: Iterable[str], letters: str) -> Ite
 
 def _read_token(answer: Answer, now: float) -> Token:
     """The token in *answer*; nothing of it is repeated in an exception (F25)."""
-    if answer.status >= 500 or answer.status == 429:
-        raise TransportTransient("POST token: not now", status=answer.status)
+    _check_passing(answer, "POST token")
     if answer.status not in {200, 201}:
         raise AccessRefused(f"POST token: {_error(answer)}", status=answer.status)
     found = _object(answer, "POST token")
@@ -277,20 +276,29 @@ def _lifetime(said: object) -> float:
 def _error(answer: Answer) -> str:
     try:
         found = _object(answer, "POST token").get("error")
-    except ProtocolViolation:
+    except (ProtocolViolation, Unreadable):
         found = None
     return found if isinstance(found, str) and found in _ERRORS else "refused"
 
 
 def _object(answer: Answer, route: str) -> Mapping[str, Any]:
-    if answer.status >= 500 or answer.status == 429:
-        raise TransportTransient(f"{route}: not now", status=answer.status)
+    _check_passing(answer, route)
     if len(answer.body) > _LARGEST_ANSWER:
         raise ProtocolViolation(f"{route}: the answer is larger than allowed")
+    if answer.headers.get("content-type", "").lower().startswith("text/html"):
+        raise ProtocolViolation(f"{route}: HTML instead of JSON; a login page?")
     try:
         found = msgspec.json.decode(answer.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise ProtocolViolation(f"{route}: the answer is no JSON") from None
+        raise Unreadable(f"{route}: the answer is no JSON") from None
     if not isinstance(found, dict):
-        raise ProtocolViolation(f"{route}: the answer is no JSON object")
+        raise Unreadable(f"{route}: the answer is no JSON object")
     return found
+
+
+def _check_passing(answer: Answer, route: str) -> None:
+    """Nothing, or what is raised for an answer that may be another one in a while (F1 to F3, F41)."""
+    if answer.status in TRANSIENT:
+        raise refusal(answer, route)
+    if answer.status >= 500:
+        raise TransportTransient(f"{route}: not now", status=answer.status)

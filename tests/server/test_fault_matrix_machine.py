@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
+import random
 import resource
 import signal
 import socket
@@ -18,9 +19,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from fhir_srs.config import Settings, parse_settings
+from fhir_srs.errors import FhirSrsError
 from fhir_srs.store import state_folder
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.doctor import examine
+from fhir_srs.sync.rebuild import rebuild
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.hospital import hospital, stamped
 from tests.server.patients import pain, person, story
@@ -171,8 +174,56 @@ def test_F43_F44_F45_a_full_disk_is_74_a_killed_run_leaves_no_lock_and_the_next_
     assert done(run_sync(site.settings)).written == NOTHING
 
 
+def meanings(site: Site) -> dict[str, Any]:
+    return {name: {**one, "meta": None} for name, one in site.ward.results().items()}
+
+
+def flipped(site: Site, seeds: range) -> None:
+    """One bit anywhere in the store: the run is refused or right, never wrong (I22)."""
+    folder = site.folder / "state"
+    store, beside = folder / "store.sqlite", folder / "generation"
+    for _ in range(2):
+        done(run_sync(site.settings))
+    kept, count, before = store.read_bytes(), beside.read_bytes(), meanings(site)
+    for seed in seeds:
+        chance, content = random.Random(seed), bytearray(kept)
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        for one in folder.glob("store.sqlite-*"):
+            one.unlink()
+        store.write_bytes(content)
+        beside.write_bytes(count)
+        try:
+            code = run_sync(site.settings).exit_code
+        except FhirSrsError as error:
+            code = error.exit_code
+        assert code in {0, 65, 74, 78}, seed
+        assert meanings(site) == before, seed
+
+
+def test_I22_F44_of_a_store_with_a_flipped_bit_no_wrong_result_is_made(site: Site) -> None:
+    flipped(site, range(8))
+
+
+@pytest.mark.long
+def test_I22_F44_of_hundreds_of_flipped_bits_none_makes_a_wrong_result(site: Site) -> None:
+    flipped(site, range(400))
+
+
+def test_I22_a_run_on_a_damaged_score_is_refused_and_a_rebuild_mends_it(site: Site) -> None:
+    done(run_sync(site.settings))
+    store = site.folder / "state" / "store.sqlite"
+    content = store.read_bytes()
+    place = content.index(b'"effectiveDateTime":"2024-04-16"') + len('"effectiveDateTime":"2024-0')
+    store.write_bytes(content[:place] + b"5" + content[place + 1 :])
+    summary = run_sync(site.settings)
+    assert (summary.status, summary.exit_code) == ("failed", 74)
+    assert rebuild(site.settings).pull.status == "done"
+    assert done(run_sync(site.settings)).written == NOTHING
+
+
 _HOLD = """
 import sys, time, pathlib
+from fhir_srs.errors import FhirSrsError
 from fhir_srs.store import state_folder
 with state_folder(pathlib.Path(sys.argv[1])):
     print("held", flush=True)

@@ -300,6 +300,7 @@ def _request(name: str, drug: str) -> Json:
 _BOTH = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
+@pytest.mark.timeout(600)
 def test_I1_I2_I3_I5_I7_I10_I12_I14_hold_after_every_sync_of_any_story() -> None:
     run_state_machine_as_test(Story, settings=settings(max_examples=4, stateful_step_count=12, **_BOTH))
 

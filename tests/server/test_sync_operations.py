@@ -5,6 +5,7 @@
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,61 @@ def test_quarantine_lists_where_and_why(site: Site, server: RunningServer) -> No
     site("sync")
     said = site("quarantine")
     assert said.startswith("Observation/a-pain-2025-01-01 version 1: resource-unreadable at code")
+    assert site("quarantine", "list") == said
+    tries = [int(text.rsplit(" ", 1)[1]) for text in (said, site("quarantine", "retry"))]
+    assert tries[0] < tries[1]
     server.load([pain(person("a"), "2025-01-01", 3)])
     site("sync")
     assert site("quarantine") == ""
+
+
+def test_what_another_program_version_can_read_leaves_the_quarantine_by_a_retry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moments = [datetime.now(UTC) - timedelta(days=2)]
+    with running_server(story("a"), clock=lambda: moments[-1]) as server:
+        site = Site(server.base_url, tmp_path, capsys)
+        moments.append(datetime.now(UTC))  # so that no increment asks for what was stored before
+        site("sync")
+        with sqlite3.connect(site.folder / "state" / "store.sqlite") as database:
+            # As a program that could not read this score would have left it.
+            database.execute("delete from raw where id = ?", (f"a-pain-{CHANGED}",))
+            database.execute(
+                "insert into quarantine (server, type, id, version, reason, first_seen, patient)"
+                " values (1, 'Observation', ?, '1', 'resource-unreadable', '2026-01-05', 'Patient/a')",
+                (f"a-pain-{CHANGED}",),
+            )
+        database.close()
+        site("sync", "--retract")
+        assert f"Observation/a-pain-{CHANGED}" in site("quarantine")
+        assert site("quarantine", "retry") == ""
+        site("sync")
+        assert "agrees with the store before" in site("rebuild")
+
+
+def test_F47_what_a_terminal_obeys_is_not_printed(site: Site) -> None:
+    site("sync")
+    with sqlite3.connect(site.folder / "state" / "store.sqlite") as database:
+        database.execute(
+            "insert into quarantine (server, type, id, version, reason, first_seen)"
+            " values (1, 'Observation', ?, '1', 'resource-unreadable', '2026-01-05')",
+            ("?\x1b[2J\u202egnp.exe\x9b",),
+        )
+    database.close()
+    said = site("quarantine")
+    assert "[2J" in said
+    assert not {"\x1b", "\u202e", "\x9b"} & set(said)
+
+
+def test_outbox_lists_what_is_not_as_it_should_be_and_a_retry_is_a_run(site: Site, ward: Ward) -> None:
+    site("sync")
+    assert site("outbox") == ""
+    name, result = next((key, one) for key, one in sorted(ward.results().items()) if "valueQuantity" in one)
+    ward.put({**result, "note": [{"text": "seen"}]})
+    assert site("outbox", "retry") == f"Observation/{name} (ryu2008 1): CONFLICT, tries 0\n"
+    assert site("outbox", "list") == site("outbox")
+    site("sync", "--on-conflict", "overwrite")
+    assert site("outbox") == ""
 
 
 def test_I22_a_flipped_byte_in_the_store_is_found(site: Site) -> None:

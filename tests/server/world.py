@@ -28,6 +28,7 @@ from fhir_srs.summary import RunSummary
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.testing.faults import Planned
 from fhir_srs.testing.server import running_server
+from tests.canaries import found_in
 from tests.server.patients import OTHER, Json, story
 from tests.server.test_sync import BASE, Ward, done
 
@@ -61,7 +62,9 @@ class World:
         self.path.write_text(_SETTINGS.format(base=self.server.base_url, canonical=BASE))
 
     def close(self) -> None:
+        found = found_in(self.folder)
         self._open.close()
+        assert found == []
 
     # What the hospital does.
 

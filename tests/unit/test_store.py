@@ -12,6 +12,7 @@ import pytest
 
 from fhir_srs.errors import Busy, ConfigurationError, LocalIOError
 from fhir_srs.store import SETTLED, Refused, Row, Sent, Store, open_store, secure_folder, state_folder
+from fhir_srs.store.folder import refuse_network
 
 BASE = "https://x/fhir"
 EARLY, LATE = "2026-01-05T10:00:00.000Z", "2026-01-05T11:00:00.000Z"
@@ -93,6 +94,21 @@ def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None
     for bad in (wide, link):
         with pytest.raises(ConfigurationError), state_folder(bad):
             pass
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_I15_a_folder_that_other_machines_share_is_refused(tmp_path: Path, kind: str) -> None:
+    mounts = (
+        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        f"40 22 0:50 / {tmp_path}/far rw - {kind} server:/export rw\n"
+        f"41 40 8:2 / {tmp_path}/far/near rw - xfs /dev/sdb rw\n"
+        "a line that is none\n"
+    )
+    with pytest.raises(ConfigurationError, match=kind) as raised:
+        refuse_network(tmp_path / "far" / "state", mounts)
+    assert raised.value.exit_code == 78
+    refuse_network(tmp_path / "far" / "near" / "state", mounts)
+    refuse_network(tmp_path / "farther", mounts)
 
 
 def test_I15_the_second_run_is_busy_and_a_finished_one_leaves_no_lock(folder: Path) -> None:
