@@ -54,7 +54,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     *complete* says whether the pull proved that it saw everything. *left_out* counts patients by reason:
     opt-out, opt-out-listed, test-patient, purged. *notes* say what the server cannot do. *tables* holds the
     estimates by (study, version), *resources* the fates of what was mapped, *patients* how many have a
-    lesion; these, *requests*, *cutoff* and the two of the error are more than `--json` prints. *outbox*
+    lesion, *routes* how often each was answered, by class of status, *retries* why requests were sent again;
+    these, *requests*, *cutoff* and the two of the error are more than `--json` prints. *outbox*
     counts what we mean to have on the target by state, *quarantined* unreadable resources by reason;
     *last_success* is the end of the last run that was done, *clock_skew* the seconds between the server's
     clock and ours.
@@ -83,6 +84,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     cutoff: str | None = None
     requests: int = 0
+    routes: Mapping[str, Mapping[str, int]] = {}
+    retries: Mapping[str, int] = {}
     dry_run: bool = False
     tables: Mapping[tuple[str, str], list[Estimate]] = {}
     resources: ResourceCounts = NOTHING_READ

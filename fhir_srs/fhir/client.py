@@ -8,6 +8,7 @@ httpx or httpcore leaves as an exception; they carry addresses (`spec/reliabilit
 import logging
 import socket
 import ssl
+import threading
 import zlib
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -72,6 +73,28 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
         return "Server(...)"
 
 
+class Tally:
+    """How often each route was answered, by class of status (`none`: not at all); retries by reason."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.routes: dict[str, dict[str, int]] = {}
+        self.retries: dict[str, int] = {}
+
+    def answered(self, route: str, kind: str) -> None:
+        """One answer more."""
+        with self._lock:
+            kinds = self.routes.setdefault(route, {})
+            kinds[kind] = kinds.get(kind, 0) + 1
+
+    def again(self, error: BaseException | None) -> None:
+        """One retry more, after *error*."""
+        status = getattr(error, "status", None)
+        reason = "unreadable" if isinstance(error, Unreadable) else str(status) if status else "network"
+        with self._lock:
+            self.retries[reason] = self.retries.get(reason, 0) + 1
+
+
 class FhirClient:
     """
     One FHIR server. *sleep* waits (seconds), *clock* is monotonic, *random* is uniform in [0, 1).
@@ -94,6 +117,7 @@ class FhirClient:
         self.allowed = server.allowed
         self.limits = limits or Limits()
         self.requests = 0
+        self.tally = Tally()
         self._credentials = server.credentials
         self._sleep, self._clock, self._random = sleep, clock, random
         self._waited = 0.0
@@ -161,6 +185,7 @@ class FhirClient:
         tries = self.limits.unreadable_tries if isinstance(error, Unreadable) else self.limits.tries
         spent = self._waited + state.upcoming_sleep > self.limits.waiting
         if not spent and state.attempt_number < tries:
+            self.tally.again(error)
             _LOG.warning("again: %s", error)
             return False
         return True
@@ -208,6 +233,7 @@ class FhirClient:
         self._deadline.start(self.limits.total)
         try:
             with self._http.stream(request.method, url, headers=headers, content=request.body) as response:
+                self.tally.answered(request.route, f"{response.status_code // 100}xx")
                 return Answer(
                     status=response.status_code,
                     headers=dict(response.headers),
@@ -215,6 +241,7 @@ class FhirClient:
                 )
         except _NETWORK as error:
             self._waited += self._clock() - started
+            self.tally.answered(request.route, "none")
             raise _lost(request.route, error) from None
 
     def _body(self, response: httpx.Response, route: str) -> bytes:

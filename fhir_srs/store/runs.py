@@ -99,3 +99,13 @@ class Runs(Connected):
         """Note that all ids were compared at *moment*."""
         with self._transaction():
             self._db.execute("update server set census = ? where id = ?", (moment, self._server))
+
+    def anchor(self, chain: str) -> None:
+        """Note that the last line of the audit has this *chain*."""
+        with self._transaction():
+            self._db.execute("update server set audit = ? where id = ?", (chain, self._server))
+
+    def anchored(self) -> str | None:
+        """The chain of the last line of the audit that the store knows of."""
+        found: str | None = self._all("select audit from server where id = ?", self._server)[0][0]
+        return found

@@ -85,9 +85,11 @@ create trigger result_gone after delete on outbox
 begin delete from mark where server = old.server and name = 'settled'; end;
 """
 
-
-# Schema 4: by what a write is known whose answer was never heard.
-_KNOWN_AGAIN = "alter table outbox add column desired_core text;"
+# Schema 4: by what a write is known whose answer was never heard, and the last line of the audit.
+_KNOWN_AGAIN = """
+alter table outbox add column desired_core text;
+alter table server add column audit text;
+"""
 
 _STEPS = (_TABLES, _OWNED, _MARKS, _KNOWN_AGAIN)
 

@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import msgspec
 from fhir_srs.config import Settings
 from fhir_srs.errors import UsageError
 from fhir_srs.store import Refused, RunLine, Sent, Store
+from fhir_srs.store.audit import problems
+from fhir_srs.sync.machine import stamp
 from fhir_srs.sync.opt_out import PURGED
 from fhir_srs.sync.session import local_store
 from fhir_srs.sync.taking import moment_of
+from fhir_srs.sync.trail import Trail
 
 _RUNS = 10
 
@@ -81,10 +85,11 @@ def problems_of(settings: Settings) -> list[str]:
     What is wrong with the store, one line each; empty if all is well.
 
     Checked are SQLite's own structure and keys, the hash of every resource, watermarks no later than the
-    server's clock when they were set, and that every file is ours alone.
+    server's clock when they were set, that every file is ours alone, and the chain of the audit.
     """
     with local_store(settings) as (folder, store):
-        return [*store.problems(), *_damaged(store), *_watermarks(store), *_modes(folder)]
+        audit = problems(folder, store.anchored())
+        return [*store.problems(), *_damaged(store), *_watermarks(store), *_modes(folder), *audit]
 
 
 def _damaged(store: Store) -> Iterator[str]:
@@ -115,8 +120,11 @@ def forget(settings: Settings, patient: str) -> None:
     the server are withdrawn by the next run that may (`spec/reliability.md` section 7, Retention). Raises
     UsageError where there is no such patient.
     """
-    with local_store(settings) as (_, store):
+    with local_store(settings) as (folder, store):
         if patient not in store.cohort():
             raise UsageError("--patient: no such patient in the store (Patient/<id>)")
+        trail = Trail(folder, store, run="", at=stamp(datetime.now(UTC)))
+        trail.forgot(patient)
+        trail.close()
         store.leave_out({patient: PURGED})
         store.compact()

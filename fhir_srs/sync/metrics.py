@@ -63,7 +63,8 @@ def _metrics(one: RunSummary) -> Iterator[tuple[str, str, Samples]]:
     yield "quarantined", "Resources that cannot be read.", _by("reason", {**_NONE_REFUSED, **one.quarantined})
     yield "patients_left_out", "Patients left out.", _by("reason", one.left_out)
     yield "outbox", "Results by state.", _by("state", {**_NO_RESULTS, **one.outbox})
-    yield "http_requests_total", "Requests of the last run.", {(): float(one.requests)}
+    yield "http_requests_total", "Requests of the last run, by route and class of status.", dict(_routes(one))
+    yield "retries_total", "Requests of the last run that were sent again.", _by("reason", one.retries)
     skew: Samples = {} if one.clock_skew is None else {(): one.clock_skew}
     yield "clock_skew_seconds", "Between the server's clock and ours.", skew
     missing = {name: compared.missing for name, compared in one.compared.items()}
@@ -77,6 +78,12 @@ def _at(text: str | None) -> Samples:
 
 def _by(label: str, counts: Mapping[str, int]) -> Samples:
     return {((label, name),): float(number) for name, number in counts.items()}
+
+
+def _routes(one: RunSummary) -> Iterator[tuple[tuple[tuple[str, str], ...], float]]:
+    for route, kinds in one.routes.items():
+        for kind, number in kinds.items():
+            yield (("route", route), ("code_class", kind)), float(number)
 
 
 def _lags(one: RunSummary, finished: datetime | None) -> Iterator[tuple[tuple[tuple[str, str], ...], float]]:

@@ -39,7 +39,9 @@ from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.pull import Care, Pull, Pulled
 from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
 from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
+from fhir_srs.sync.strays import found_results
 from fhir_srs.sync.telling import State, confirmed_in, planned, summarised, written
+from fhir_srs.sync.trail import Trail
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
 from fhir_srs.sync.write import Item, Writer
@@ -70,6 +72,11 @@ class Options:
     census: bool = False
     quarantined: bool = False
     pull_only: bool = False
+
+    @property
+    def beside_the_usual(self) -> tuple[str, ...]:
+        """The names of those that let a run write, or believe, what it would not by itself."""
+        return tuple(name for name in ("retract", "recreate", "overwrite") if getattr(self, name))
 
 
 class Flags(TypedDict, total=False):
@@ -138,7 +145,8 @@ def perform(
     with connected(settings, machine, folder, store) as session:
         state = State(run=machine.new_run(), started=stamp(machine.now()), dry_run=asked.dry_run)
         definitions, opt_out = preparation.definitions, preparation.opt_out
-        return _Run(settings, definitions, session, state, report, stop, machine, asked, opt_out)()
+        trail = Trail(None if asked.dry_run else folder, store, run=state.run, at=state.started)
+        return _Run(settings, definitions, session, state, report, stop, machine, asked, opt_out, trail)()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +162,11 @@ class _Run:
     machine: Machine
     options: Options
     opt_out: frozenset[str]
+    trail: Trail
 
     def __call__(self) -> RunSummary:
         try:
+            self.trail.asked(self.options.beside_the_usual)
             pulled = self._pull()
             if not self.options.pull_only:
                 self._go(pulled)
@@ -168,6 +178,7 @@ class _Run:
             self.state.end("failed", error)
         if self.state.status != "done":
             self.session.store.unmark(CAPABILITIES)
+        self.trail.close()
         summary = summarised(self.state, self.session, finished=stamp(self.machine.now()))
         told = {"run_id": summary.run, "status": summary.status, "reason": summary.error}
         _LOG.info("run ended", extra=told)
@@ -336,13 +347,19 @@ class _Run:
             strays=self._strays(),
             system=f"{self.settings.target.canonical_base}/result",
         )
+        self.trail.found(known.settled)
         self.session.outbox.post(known.settled)
         return known
 
     def _strays(self) -> frozenset[str]:
-        """Results that the pull saw; only a target that is the source shows them."""
+        """Results that the pull saw, where target and source are one; with an empty outbox, all there are."""
         pull = self.state.pull
-        return frozenset(pull.echoes) if pull and self.session.one_server else frozenset()
+        seen = frozenset(pull.echoes) if pull and self.session.one_server else frozenset()
+        if self.session.outbox.outbox_states():
+            return seen
+        system = f"{self.settings.target.canonical_base}/result"
+        target, count = self.session.target, self.settings.sync.count
+        return seen | found_results(target, system, count=count, stop=self.stop)
 
     def _plan(self, wanted: Sequence[Unit], known: Known) -> Plan:
         plan = plan_writes(wanted, known.present, known.written, self._brake())
@@ -365,6 +382,7 @@ class _Run:
             report=self.report,
             stop=self.stop,
             passes=_passes,
+            noted=self.trail.wrote,
         )
         outcomes = writer.write(sent)
         unsent = len(sent) - len(outcomes) - writer.refused

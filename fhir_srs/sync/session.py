@@ -42,6 +42,11 @@ class Session:
         return self.target is self.source
 
     @property
+    def clients(self) -> tuple[FhirClient, ...]:
+        """Those of source and target, once where they are one."""
+        return (self.source,) if self.one_server else (self.source, self.target)
+
+    @property
     def outbox(self) -> Store:
         """The store's rows of the target server."""
         return self.store if self.one_server else self.store.beside(self.target.base)

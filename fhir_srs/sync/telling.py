@@ -1,7 +1,7 @@
 """What is known of a run so far, and the summary that becomes of it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -79,7 +79,9 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         exit_code=state.exit_code,
         error=state.error,
         cutoff=state.cutoff.isoformat() if state.cutoff else None,
-        requests=session.source.requests + (0 if session.one_server else session.target.requests),
+        requests=sum(client.requests for client in session.clients),
+        routes=_summed(client.tally.routes for client in session.clients),
+        retries=_added(client.tally.retries for client in session.clients),
         dry_run=state.dry_run,
         tables=state.tables,
     )
@@ -87,6 +89,18 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         told = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "tables"}
         store.end_run(summary.run, finished=finished, status=summary.status, summary=to_json(told))
     return summary
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))
+
+
+def _summed(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    found = list(tables)
+    return {name: _added(one.get(name, {}) for one in found) for name in sorted(set().union(*found))}
 
 
 def _notes(state: State) -> tuple[str, ...]:

@@ -120,10 +120,10 @@ def compare_ids(
 
     What the first walk does not find is looked for by a second one (section 2, Deletes).
     """
-    there = dict(_ids(walker, search))
+    there = dict(ids_of(walker, search))
     missing = here.keys() - there.keys()
     if missing:
-        there |= dict(_ids(walker, search))
+        there |= dict(ids_of(walker, search))
     unknown = {name for name, version in there.items() if name not in ours and here.get(name, "") != version}
     missing = here.keys() - there.keys()
     return Census(here=len(here), missing=frozenset(missing), unknown=frozenset(unknown))
@@ -138,7 +138,8 @@ class _Named(msgspec.Struct, frozen=True):
     meta: _Meta | None = None
 
 
-def _ids(walker: Walker, search: Search) -> Iterator[tuple[str, str | None]]:
+def ids_of(walker: Walker, search: Search) -> Iterator[tuple[str, str | None]]:
+    """Id and version of each row of *search*, of which nothing else is asked for."""
     for page in walker.proven(search, elements="id,meta"):
         for body in page.resources:
             try:

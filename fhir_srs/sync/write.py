@@ -74,7 +74,8 @@ class Writer:
     Sends items to the target server and keeps the outbox of *store* true.
 
     *outbox* is what was known at the start of the run; its `stored_sha` tells our last copy from another's
-    edit. Raises AccessRefused (77) at once: nothing further would be let through either.
+    edit. *noted* is told what became of items before the outbox is. Raises AccessRefused (77) at once:
+    nothing further would be let through either.
     """
 
     def __init__(
@@ -86,10 +87,11 @@ class Writer:
         report: Report,
         stop: Callable[[], bool],
         passes: Callable[[Item], bool] = lambda _: True,
+        noted: Callable[[Iterable[Outcome]], None] = lambda _: None,
     ) -> None:
         self._client, self._store, self._report, self._stop = client, store, report, stop
         self._known = dict(outbox)
-        self._passes = passes
+        self._passes, self._noted = passes, noted
         self.refused = 0
 
     def write(self, items: Sequence[Item]) -> list[Outcome]:
@@ -125,6 +127,7 @@ class Writer:
     def _take(self, sent: "Future[list[Outcome]]", outcomes: list[Outcome], total: int) -> None:
         found = sent.result()
         passing("before-confirm")
+        self._noted(found)
         self._store.post(one.line for one in found)
         outcomes += found
         self._report("write", len(outcomes), total)

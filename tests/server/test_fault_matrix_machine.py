@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
+import ctypes
 import random
 import resource
 import signal
@@ -218,6 +219,44 @@ def test_I22_a_run_on_a_damaged_score_is_refused_and_a_rebuild_mends_it(site: Si
     summary = run_sync(site.settings)
     assert (summary.status, summary.exit_code) == ("failed", 74)
     assert rebuild(site.settings).pull.status == "done"
+    assert done(run_sync(site.settings)).written == NOTHING
+
+
+def test_I15_F45_of_two_processes_started_at_once_one_syncs_and_one_is_busy_or_finds_nothing_to_do(
+    site: Site,
+) -> None:
+    for _ in range(2):
+        both = [syncing(site), syncing(site)]
+        said = [one.communicate(timeout=100) for one in both]
+        codes = sorted(one.returncode for one in both)
+        assert codes in ([0, 75], [0, 0]), said
+    results = site.ward.results()
+    assert len(site.ward.all("Provenance")) == len(results) > 0
+    assert {one["meta"]["versionId"] for one in results.values()} == {"1"}
+    assert done(run_sync(site.settings)).written == NOTHING
+
+
+def without_power_over_files() -> None:
+    """Before exec: not even root may write where the mode forbids it (capabilities(7), prctl(2))."""
+    drop, override, read_search = 24, 1, 2
+    for capability in (override, read_search):
+        ctypes.CDLL(None).prctl(drop, capability, 0, 0, 0)
+
+
+def test_F44_a_state_folder_or_store_that_may_not_be_written_is_74_and_stays_as_it_is(site: Site) -> None:
+    done(run_sync(site.settings))
+    folder = site.folder / "state"
+    before = {one.name: one.read_bytes() for one in folder.iterdir()}
+    for path, mode in ((folder, 0o500), (folder / "store.sqlite", 0o400)):
+        kept = path.stat().st_mode
+        path.chmod(mode)
+        try:
+            process = syncing(site, preexec_fn=without_power_over_files)
+            _, said = process.communicate(timeout=100)
+        finally:
+            path.chmod(kept)
+        assert process.returncode == 74, (path.name, said)
+        assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
     assert done(run_sync(site.settings)).written == NOTHING
 
 

@@ -2,6 +2,7 @@
 
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
+import json
 import random
 import signal
 import sqlite3
@@ -15,6 +16,7 @@ from fhir_srs.store import SCHEMA
 from fhir_srs.store.failpoints import NAMES
 from fhir_srs.store.schema import _TABLES
 from fhir_srs.sync import run_sync
+from fhir_srs.sync.keeping import problems_of
 from fhir_srs.sync.rebuild import rebuild
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server import dying
@@ -92,6 +94,17 @@ class Site:
         values = [one["identifier"][0]["value"] for one in results.values()]
         assert len(values) == len(set(values))
         assert rebuild(self.settings).agrees
+        self.check_audit()
+
+    def check_audit(self) -> None:
+        """Every version of every result that is there stands in the audit, whatever was killed."""
+        assert problems_of(self.settings) == []
+        lines = (self.folder / "state" / "audit.ndjson").read_text().splitlines()
+        told = {(one.get("result"), one.get("version")) for one in map(json.loads, lines)}
+        there = {
+            (f"Observation/{name}", one["meta"]["versionId"]) for name, one in self.ward.results().items()
+        }
+        assert there <= told
 
 
 @pytest.fixture

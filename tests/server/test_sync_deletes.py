@@ -224,14 +224,17 @@ def test_I10_an_edited_result_that_nothing_supports_stays_until_an_operator_has_
     assert alive(ward, "c") == set()
 
 
-def test_I7_a_lost_store_makes_no_second_result(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
+def test_I7_I10_a_lost_store_makes_no_second_result_and_finds_those_that_nothing_supports(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
     done(apart(server, tmp_path))
     of_c = alive(ward, "c")
     (tmp_path / "state").rename(tmp_path / "lost")
     delete(server, "Procedure/c-course")
+    # Nobody who looks for treatments finds c any more: the results of c are found by our identifiers.
     summary = done(apart(server, tmp_path, retract=True))
-    # c has no treatment any more: nobody who looks for treatments finds c, or the results of c.
-    assert summary.lesions == 2
+    assert (summary.lesions, summary.written.retracted) == (2, len(of_c))
+    assert alive(ward, "c") == set()
     ward.put(course(person("c"))[1])
     done(apart(server, tmp_path))
     assert alive(ward, "c") == of_c

@@ -204,6 +204,9 @@ def test_metrics_are_a_file_that_a_collector_reads(site: Site) -> None:
     assert values['fhir_srs_resources_total{type="Procedure",outcome="new"}'] == "2"
     assert float(values['fhir_srs_watermark_lag_seconds{type="Observation"}']) >= 300
     assert int(values['fhir_srs_outbox{state="CONFIRMED"}']) > 10
+    asked = 'fhir_srs_http_requests_total{route="GET Procedure",code_class="2xx"}'
+    assert int(values[asked]) >= 2
+    assert "mrn" not in text
 
 
 def test_a_purged_patient_is_forgotten_for_good(site: Site, ward: Ward) -> None:
@@ -224,6 +227,12 @@ def test_a_purged_patient_is_forgotten_for_good(site: Site, ward: Ward) -> None:
     stored = b"".join(one.read_bytes() for one in (site.folder / "state").iterdir())
     assert b"mrn-b" not in stored
     site("purge", "--patient", "Patient/nobody", code=64)
+    lines = [json.loads(one) for one in (site.folder / "state" / "audit.ndjson").read_text().splitlines()]
+    assert [one["patient"] for one in lines if one["event"] == "purge"] == ["Patient/b"]
+    assert {"retract", "asked"} <= {one["event"] for one in lines}
+    assert site("verify") == "all is well\n"
+    (site.folder / "state" / "audit.ndjson").write_text("")
+    assert "lines at its end are missing" in site("verify", code=65)
 
 
 def test_the_interval_of_the_settings_holds_where_none_is_given(site: Site) -> None:
