@@ -129,7 +129,7 @@ HAPI = {
     "H6": ("pages repeat and skip", "rows are taken once, the newest wins"),
     "H7": ("links of pages are nobody's to make", "opaque: only their origin is judged"),
     "H8": ("links are wrong behind proxies",
-           "another origin ends the run (76), unless `allowed_origins` names it"),
+           "another origin ends the run (76), unless `internal_bases` says that it is the server"),
     "H9": ("`_history` can skip and repeat", "a hint, confirmed by reads; the census decides"),
     "H10": ("history may be switched off", "all ids are compared in each run, and the summary says so"),
     "H11": ("of two `_lastUpdated` bounds one may be ignored",

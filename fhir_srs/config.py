@@ -84,7 +84,8 @@ class Access(_Section):
     """How to reach one server. `smart` is SMART Backend Services: *client_id* registered with our public key.
 
     *key_file* holds the private key (PEM, JWK or JWKS), *key_id* its name there; *token_url* is discovered
-    unless given.
+    unless given. *internal_bases* are addresses that the server writes into links instead of its own, behind
+    a proxy that does not tell it (H8): such links are asked for at *base_url*.
     """
 
     auth: Literal["none", "token", "basic", "smart"] = "none"
@@ -97,6 +98,7 @@ class Access(_Section):
     token_url: TokenUrl | None = None
     allow_insecure_loopback: bool = False
     allowed_origins: tuple[BaseUrl, ...] = ()
+    internal_bases: tuple[BaseUrl, ...] = ()
     ca_file: Path | None = None
 
     @model_validator(mode="after")

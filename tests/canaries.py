@@ -2,7 +2,8 @@
 
 A pytest plugin. After each test everything is searched that was printed or logged, by processes that the
 test started too; at the end every file that was written. The name and the token must be nowhere but in what
-the tests themselves give as input; the number nowhere but in the store, in files of lesions, and there.
+the tests themselves give as input. The number may stand in the store, and in results that are asked for: on
+stdout and in files of lesions; never in a log or on stderr.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import re
 import subprocess
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,18 @@ _STORE = ("store.sqlite", "store.sqlite-wal", "store.sqlite-shm")
 _INPUT = b'"resourceType"'
 _GIVEN = re.compile(r"token|.*\.mv\.db|hapi\.log")
 
-_heard: list[bytes] = []
+_results: list[bytes] = []  # stdout
+_remarks: list[bytes] = []  # stderr and logs
 
 
-def _hear(text: str | bytes | None) -> None:
+def _hear(where: list[bytes], text: str | bytes | None) -> None:
     if text:
-        _heard.append(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+        where.append(text.encode("utf-8", "replace") if isinstance(text, str) else text)
 
 
 class _Logs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _hear(self.format(record))
+        _hear(_remarks, self.format(record))
 
 
 def pytest_configure() -> None:
@@ -44,14 +46,14 @@ def pytest_configure() -> None:
 
     def readouterr(self: pytest.CaptureFixture[Any]) -> Any:
         found = read(self)
-        for text in found:
-            _hear(text)
+        for where, text in zip((_results, _remarks), found, strict=True):
+            _hear(where, text)
         return found
 
     def heard(self: subprocess.Popen[Any], *given: Any, **more: Any) -> Any:
         found = communicate(self, *given, **more)
-        for text in found:
-            _hear(text)
+        for where, text in zip((_results, _remarks), found, strict=True):
+            _hear(where, text)
         return found
 
     pytest.CaptureFixture.readouterr = readouterr  # type: ignore[method-assign]
@@ -62,19 +64,22 @@ def pytest_configure() -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """What a test printed and nobody read."""
     report = yield
-    for text in (report.capstdout, report.capstderr, report.caplog):
-        _hear(text)
+    _hear(_results, report.capstdout)
+    for text in (report.capstderr, report.caplog):
+        _hear(_remarks, text)
     return report
 
 
 @pytest.fixture(autouse=True)
 def _nobody_is_named() -> Iterator[None]:
-    _heard.clear()
+    _results.clear()
+    _remarks.clear()
     handler, logger = _Logs(), logging.getLogger("fhir_srs")
     logger.addHandler(handler)
     yield
     logger.removeHandler(handler)
-    assert told(b"\n".join(_heard)) == []
+    assert told(b"\n".join(_results), (NAME, TOKEN)) == []
+    assert told(b"\n".join(_remarks)) == []
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -83,9 +88,9 @@ def _nobody_is_named_in_a_file(tmp_path_factory: pytest.TempPathFactory) -> Iter
     assert found_in(tmp_path_factory.getbasetemp()) == []
 
 
-def told(text: bytes) -> list[bytes]:
-    """Which canaries stand in *text*, each with a few bytes around it."""
-    places = (place for one in _SECRET for place in one.finditer(text))
+def told(text: bytes, secret: Sequence[re.Pattern[bytes]] = _SECRET) -> list[bytes]:
+    """Which canaries of *secret* stand in *text*, each with a few bytes around it."""
+    places = (place for one in secret for place in one.finditer(text))
     return [text[max(0, one.start() - 40) : one.end() + 20] for one in places]
 
 

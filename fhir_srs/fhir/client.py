@@ -23,7 +23,7 @@ import tenacity
 from fhir_srs.errors import ConfigurationError, ProtocolViolation, SecurityViolation, TransportTransient
 from fhir_srs.fhir.answers import Answer, Unreadable
 from fhir_srs.fhir.auth import Credentials
-from fhir_srs.fhir.sansio import Origin, Request, guarded, is_loopback, origin
+from fhir_srs.fhir.sansio import Origin, Request, external, guarded, is_loopback, origin
 from fhir_srs.fhir.transport import Deadline, DeadlineTransport
 
 T = TypeVar("T")
@@ -61,11 +61,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the server is and what may be sent to it. *credentials* are secret: no repr shows them."""
+    """
+    Where the server is and what may be sent to it. *credentials* are secret: no repr shows them.
+
+    *internal* are bases that it calls itself by behind a proxy.
+    """
 
     base: str
     credentials: Credentials | None = None
     allowed: frozenset[Origin] = frozenset()
+    internal: tuple[str, ...] = ()
     allow_insecure_loopback: bool = False
     ca_file: str | None = None
 
@@ -114,7 +119,7 @@ class FhirClient:
         _check_scheme(server)
         silence()
         self.base = server.base
-        self.allowed = server.allowed
+        self.allowed, self._internal = server.allowed, server.internal
         self.limits = limits or Limits()
         self.requests = 0
         self.tally = Tally()
@@ -149,6 +154,11 @@ class FhirClient:
     def close(self) -> None:
         """Ends all connections."""
         self._http.close()
+
+    def followed(self, link: str) -> str:
+        """*link* of a page as a whole URL that may be asked; SecurityViolation if it goes elsewhere."""
+        link = external(link, base=self.base, internal=self._internal)
+        return guarded(link, base=self.base, allowed=self.allowed)
 
     def lacking(self, types: Iterable[str], letters: str) -> list[str]:
         """The scopes, of *letters* on *types*, that the last token does not have; none where none is said."""

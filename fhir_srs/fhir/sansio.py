@@ -180,6 +180,19 @@ def guarded(link: str, *, base: str, allowed: Iterable[Origin] = ()) -> str:
     return url
 
 
+def external(link: str, *, base: str, internal: Iterable[str]) -> str:
+    """
+    *link* as we can follow it, where the server writes one of its *internal* bases instead of *base* (H8).
+
+    >>> external("http://hapi:8080/fhir?_getpages=1", base="https://x/fhir", internal=["http://hapi:8080/fhir"])
+    'https://x/fhir?_getpages=1'
+    """
+    for one in internal:
+        if link.startswith(one) and link[len(one) : len(one) + 1] in {"", "/", "?"}:
+            return base + link[len(one) :]
+    return link
+
+
 def relative(reference: str | None, *, base: str) -> str | None:
     """
     `Type/id` of *reference* on our own server, else None: other servers are never asked (A9, F37).

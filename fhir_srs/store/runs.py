@@ -8,6 +8,7 @@ from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import damaged
 from fhir_srs.store.rows import Cursor, RunLine
 
+_RUNS, _RUNS_WITH_PAGES = 1000, 50
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
@@ -18,10 +19,20 @@ class Runs(Connected):
         """Note that *run* has begun, and what the server said that it can do."""
         with self._transaction():
             self._db.execute("update server set capabilities = ? where id = ?", (capabilities, self._server))
+            self._forget_runs()
             self._db.execute(
                 "insert into run (id, server, started) values (?, ?, ?)", (run, self._server, started)
             )
         passing("run-begun")
+
+    def _forget_runs(self) -> None:
+        """Keep the last runs alone: a sync every quarter of an hour has 35,000 a year."""
+        old = "select id from run where server = ? order by rowid desc limit -1 offset ?"
+        for table, column, kept in (("page", "run", _RUNS_WITH_PAGES), ("run", "id", _RUNS)):
+            self._db.execute(
+                f"delete from {table} where {column} in ({old})",  # noqa: S608 - our own tables
+                (self._server, kept),
+            )
 
     def end_run(self, run: str, *, finished: str, status: str, summary: bytes) -> None:
         """Note how *run* ended, with its summary as JSON."""

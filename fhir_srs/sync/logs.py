@@ -11,11 +11,18 @@ from datetime import UTC, datetime
 from typing import TextIO
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+ENDED = "run ended"
 _FIELDS = ("run_id", "server", "type", "page", "attempt", "status", "duration_ms", "bytes", "reason")
 
 
 class _Lines(logging.Formatter):
+    """Every line names the run that goes on, from `run began` to `run ended`."""
+
+    run: str | None = None
+
     def format(self, record: logging.LogRecord) -> str:
+        named: str | None = getattr(record, "run_id", None)
+        self.run = named or self.run
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         told = {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         line = {
@@ -23,8 +30,11 @@ class _Lines(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": _CONTROL.sub(" ", record.getMessage()),
+            **({"run_id": self.run} if self.run else {}),
             **told,
         }
+        if record.getMessage() == ENDED:
+            self.run = None
         return json.dumps(line, ensure_ascii=True, default=str)
 
 

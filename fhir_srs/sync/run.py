@@ -32,6 +32,7 @@ from fhir_srs.summary import RunSummary
 from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
+from fhir_srs.sync.logs import ENDED
 from fhir_srs.sync.machine import Machine, stamp
 from fhir_srs.sync.opt_out import read_list
 from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look, standing
@@ -181,7 +182,7 @@ class _Run:
         self.trail.close()
         summary = summarised(self.state, self.session, finished=stamp(self.machine.now()))
         told = {"run_id": summary.run, "status": summary.status, "reason": summary.error}
-        _LOG.info("run ended", extra=told)
+        _LOG.info(ENDED, extra=told)
         return summary
 
     @property

@@ -160,6 +160,7 @@ def _client(
         base=base,
         credentials=credentials(access, base, machine, reads=reads, wishes=_WISHES, writes=writes),
         allowed=frozenset(map(origin, access.allowed_origins)),
+        internal=access.internal_bases,
         allow_insecure_loopback=access.allow_insecure_loopback,
         ca_file=str(access.ca_file) if access.ca_file else None,
     )

@@ -15,7 +15,7 @@ import msgspec
 from fhir_srs.errors import DataError
 from fhir_srs.fhir.answers import Answer, Copy, check, decode, parse_etag
 from fhir_srs.fhir.client import FhirClient
-from fhir_srs.fhir.sansio import Request, Search, guarded, instant
+from fhir_srs.fhir.sansio import Request, Search, instant
 from fhir_srs.results.plan import Brake
 from fhir_srs.sync.walk import PAGES, Incomplete, Walker
 from fhir_srs.sync.write import read_copies
@@ -69,7 +69,7 @@ def deleted_since(
         if following is None or following in visited or not page.entry:
             return
         visited.add(following)
-        address = guarded(following, base=client.base, allowed=client.allowed)
+        address = client.followed(following)
     raise Incomplete(f"{resource_type}: the history does not end")
 
 

@@ -86,7 +86,9 @@ class Walker:
             if page.next in visited or stale >= _STALE_PAGES:
                 raise Incomplete(f"{search.type}: the pages do not end")
             visited.add(page.next)
-            request = next_request(search, page.next, base=self._client.base, allowed=self._client.allowed)
+            request = next_request(
+                search, self._client.followed(page.next), base=self._client.base, allowed=self._client.allowed
+            )
         raise Incomplete(f"{search.type}: more pages than allowed")
 
     def check_stop(self) -> None:

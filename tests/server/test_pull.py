@@ -24,6 +24,7 @@ from tests.server.patients import SCT, course, pain, person, story, surgery_code
 
 INTAKE_CODES = frozenset({(SCT, "1217123003"), (SCT, "447704003")})
 CARE = Care()
+INSIDE = "http://inside.invalid:8080"
 WATERMARK = "2026-01-05T11:55:00.000Z"  # the earlier of Date and Bundle.meta.lastUpdated, less 300 s
 
 
@@ -38,7 +39,7 @@ def ehr() -> Iterator[Hospital]:
 def opened(ehr: Hospital, folder: Path) -> Iterator[tuple[Store, FhirClient]]:
     state = folder / "state"
     secure_folder(state)
-    server = Server(base=ehr.base, allow_insecure_loopback=True)
+    server = Server(base=ehr.base, allow_insecure_loopback=True, internal=(f"{INSIDE}/fhir",))
     with (
         open_store(state, "x") as store,
         FhirClient(server, sleep=lambda s: None, clock=time.monotonic, random=lambda: 0.0) as client,
@@ -211,6 +212,17 @@ def test_F14_a_next_link_to_another_origin_is_never_followed(ehr: Hospital, tmp_
         ehr.next_origin = attacker.origin
         incomplete(ehr, tmp_path, SecurityViolation)
         assert attacker.queries == []
+
+
+def test_H8_links_to_a_base_that_the_server_has_behind_its_proxy_are_asked_at_the_proxy(
+    ehr: Hospital, tmp_path: Path
+) -> None:
+    ehr.cap = 3
+    ehr.next_origin = INSIDE
+    pull(ehr, tmp_path)
+    assert names(tmp_path) == WHOLE
+    ehr.next_origin = "http://inside.invalid:8081"
+    incomplete(ehr, tmp_path / "other", SecurityViolation)
 
 
 def test_H4_an_empty_last_page_is_no_fault(ehr: Hospital, tmp_path: Path) -> None:

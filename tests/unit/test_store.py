@@ -280,6 +280,20 @@ def test_a_dry_run_works_on_a_copy(folder: Path, tmp_path: Path) -> None:
         copy.close()
 
 
+def test_runs_of_long_ago_are_forgotten(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        for number in range(1100):
+            store.begin_run(f"r{number}", started=EARLY, capabilities="{}")
+            if number % 20 == 0:
+                store.ingest(f"r{number}", 0, "Observation")
+        found = [line.run for line in store.runs(2000)]
+        assert (found[0], found[-1], len(found)) == ("r1099", "r99", 1001)
+        assert store.problems() == []
+    with sqlite3.connect(folder / "store.sqlite") as database:
+        assert {row[0] for row in database.execute("select run from page")} == {"r1060", "r1080"}
+    database.close()
+
+
 def test_two_servers_share_a_store_and_not_their_rows(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         begun(store)
