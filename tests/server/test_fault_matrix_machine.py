@@ -194,7 +194,7 @@ def flipped(site: Site, seeds: range) -> None:
         store.write_bytes(content)
         beside.write_bytes(count)
         try:
-            code = run_sync(site.settings).exit_code
+            code = run_sync(site.settings, retract=True).exit_code
         except FhirSrsError as error:
             code = error.exit_code
         assert code in {0, 65, 74, 78}, seed
@@ -216,10 +216,10 @@ def test_I22_a_run_on_a_damaged_score_is_refused_and_a_rebuild_mends_it(site: Si
     content = store.read_bytes()
     place = content.index(b'"effectiveDateTime":"2024-04-16"') + len('"effectiveDateTime":"2024-0')
     store.write_bytes(content[:place] + b"5" + content[place + 1 :])
-    summary = run_sync(site.settings)
+    summary = run_sync(site.settings, retract=True)
     assert (summary.status, summary.exit_code) == ("failed", 74)
     assert rebuild(site.settings).pull.status == "done"
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, retract=True)).written == NOTHING
 
 
 def test_I15_F45_of_two_processes_started_at_once_one_syncs_and_one_is_busy_or_finds_nothing_to_do(

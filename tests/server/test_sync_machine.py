@@ -215,6 +215,7 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def sync_behind_the_brake(self) -> None:
+        """As a schedule does it: nobody insists on anything, and nothing new may be left at that."""
         self._later()
         before, marks = self.world.ward.versions(), self.world.marks()
         summary = self.world.sync()
@@ -223,6 +224,8 @@ class Story(RuleBasedStateMachine):
             assert summary.complete or self.world.marks() == marks
         else:
             done(summary)
+            if not (self.world.traceless or self.world.went_back):
+                self.world.check()
 
     @rule(name=st.sampled_from(NAMES), number=st.integers(1, 4))
     def killed_sync(self, name: str, number: int) -> None:
@@ -302,7 +305,7 @@ _BOTH = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 @pytest.mark.timeout(600)
 def test_I1_I2_I3_I5_I7_I10_I12_I14_hold_after_every_sync_of_any_story() -> None:
-    run_state_machine_as_test(Story, settings=settings(max_examples=4, stateful_step_count=12, **_BOTH))
+    run_state_machine_as_test(Story, settings=settings(max_examples=3, stateful_step_count=12, **_BOTH))
 
 
 @pytest.mark.long
