@@ -335,7 +335,7 @@ def _again(settings: "AllSettings", action: Action, **options: bool) -> int:
 
 @app.command()
 def verify(config: Settings) -> None:
-    """Check the store without a server: structure, keys, hashes, watermarks, modes; 65 if one is wrong."""
+    """Check the store without a server: structure, keys, hashes, modes, the audit; 65 if one is wrong."""
     from fhir_srs.config import load_settings
     from fhir_srs.sync.keeping import problems_of
 

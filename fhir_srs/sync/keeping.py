@@ -15,7 +15,6 @@ from fhir_srs.store.audit import problems
 from fhir_srs.sync.machine import stamp
 from fhir_srs.sync.opt_out import PURGED
 from fhir_srs.sync.session import local_store
-from fhir_srs.sync.taking import moment_of
 from fhir_srs.sync.trail import Trail
 
 _RUNS = 10
@@ -84,26 +83,17 @@ def problems_of(settings: Settings) -> list[str]:
     """
     What is wrong with the store, one line each; empty if all is well.
 
-    Checked are SQLite's own structure and keys, the hash of every resource, watermarks no later than the
-    server's clock when they were set, that every file is ours alone, and the chain of the audit.
+    Checked are SQLite's own structure and keys, the hash of every resource, that every file is ours alone,
+    and the chain of the audit.
     """
     with local_store(settings) as (folder, store):
         audit = problems(folder, store.anchored())
-        return [*store.problems(), *_damaged(store), *_watermarks(store), *_modes(folder), *audit]
+        return [*store.problems(), *_damaged(store), *_modes(folder), *audit]
 
 
 def _damaged(store: Store) -> Iterator[str]:
     for name in store.spoilt():
         yield f"{name.split('/')[0]}: content and hash differ (one resource)"
-
-
-def _watermarks(store: Store) -> Iterator[str]:
-    """A watermark that is later than the end of the last run by more than a day is from a wrong clock."""
-    ended = [end for line in store.runs(_RUNS) if (end := moment_of(line.finished))]
-    for name, cursor in sorted(store.cursors().items()):
-        moment = moment_of(cursor.watermark)
-        if moment is None or (ended and (moment - max(ended)).total_seconds() > 86_400):
-            yield f"watermark of {name} is no time, or in the future"
 
 
 def _modes(folder: Path) -> Iterator[str]:
