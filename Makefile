@@ -5,7 +5,7 @@ STAMP := .venv/.stamp-installed
 SPARK := .venv/.stamp-spark
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench lock clean
+.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench bench-hapi lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ docs: $(STAMP) ## render what is generated in docs/ and the README
 
 bench: $(STAMP) ## ratios, printed in one run
 	$(BIN)/python -m benchmarks.run
+
+bench-hapi: $(STAMP) ## ratios of pull, sync and write on a real HAPI server (Java 17, Maven)
+	$(BIN)/python -m benchmarks.run_hapi
 
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \

@@ -16,8 +16,9 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -33,7 +34,7 @@ from fhir_srs.fhir.client import FhirClient, Server
 from fhir_srs.fhir.sansio import Request, Search, count_request, instant, search_request
 from fhir_srs.mapping.profile import load_profile
 from fhir_srs.progress import silent
-from fhir_srs.store import open_store
+from fhir_srs.store import Store, open_store
 from fhir_srs.sync.definitions import intake
 from fhir_srs.sync.pull import Pull
 
@@ -112,37 +113,45 @@ class NotingClient(FhirClient):
         return decipher(answer, route)
 
 
+@contextmanager
+def pulling(base: str) -> Iterator[tuple[Pull, Store, NotingClient]]:
+    """Give a pull from *base* that may begin, its empty store and its client."""
+    server = Server(base=base, allow_insecure_loopback=True)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        NotingClient(server) as client,
+        open_store(Path(folder), base) as store,
+    ):
+        one = Pull(
+            client,
+            store,
+            run="benchmark",
+            intake=intake(load_profile("mcode"), base=base, echo="urn:example:result"),
+            count=SYNC.count,
+            overlap=SYNC.overlap,
+            lag=SYNC.lag,
+            report=silent,
+            stop=lambda: False,
+            now="2026-01-01T00:00:00Z",
+        )
+        one.capabilities()
+        store.begin_run("benchmark", started="2026-01-01T00:00:00Z", capabilities="{}")
+        yield one, store, client
+
+
 def pull(base: str, notes: Path, *, note: bool) -> None:
     """Everything of the cohort into an empty store."""
-    server = Server(base=base, allow_insecure_loopback=True)
-    with tempfile.TemporaryDirectory() as folder, NotingClient(server) as client:
-        with open_store(Path(folder), base) as store:
-            profile = load_profile("mcode")
-            pulling = Pull(
-                client,
-                store,
-                run="benchmark",
-                intake=intake(profile, base=base, echo="urn:example:result"),
-                count=SYNC.count,
-                overlap=SYNC.overlap,
-                lag=SYNC.lag,
-                report=silent,
-                stop=lambda: False,
-                now="2026-01-01T00:00:00Z",
-            )
-            pulling.capabilities()
-            store.begin_run("benchmark", started="2026-01-01T00:00:00Z", capabilities="{}")
-            report(
-                lambda: pulling.pull(full=True),
-                lambda _: {
-                    "pages": client.pages,
-                    "resources": client.resources,
-                    "distinct": sum(store.live().values()),
-                },
-            )
-            types = list(store.live())
+    with pulling(base) as (one, store, client):
+        report(
+            lambda: one.pull(full=True),
+            lambda _: {
+                "pages": client.pages,
+                "resources": client.resources,
+                "distinct": sum(store.live().values()),
+            },
+        )
         if note:
-            client.notes.windows = [one for name in types for one in windows(client, name, EVER)]
+            client.notes.windows = [found for name in store.live() for found in windows(client, name, EVER)]
             notes.write_bytes(msgspec.json.encode(client.notes))
 
 

@@ -1,6 +1,6 @@
-"""All benchmarks, one table: `make bench`.
+"""All benchmarks but those that need HAPI (run_hapi), one table: `make bench`.
 
-    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,peers,survival,pull] [--out DIR]
+    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,peers,survival] [--out DIR]
 
 Prints the table and writes it to DIR/RESULTS.md, the raw rounds to DIR/results/. Exits with 1 if a subject
 did not find what its reference found, or could not be measured; never because something is slow.
@@ -13,20 +13,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmarks import bench_import, bench_map, bench_peers, bench_pull, bench_survival, gen
+from benchmarks import bench_import, bench_map, bench_peers, bench_survival, gen
 from benchmarks.floor import files
 from benchmarks.measure import ROOT, Clock, Differs, Round
 from benchmarks.table import Row, facts, page, write
-from tests.hapi.launcher import CannotStart, running_hapi
 
 SEED = 1
-PULL_PATIENTS = 200  # what HAPI takes in about 20 s; a radiosurgery cohort is of this size
-PARTS = ("map", "import", "peers", "survival", "pull")
+PARTS = ("map", "import", "peers", "survival")
 
 
 def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list[Round]]) -> Row:
@@ -57,8 +53,6 @@ def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
         yield from peer_rows(chosen.rounds)
     if "survival" in chosen.only:
         yield from survival_rows(chosen.rounds)
-    if "pull" in chosen.only:
-        yield from pull_rows(chosen)
 
 
 def export_row(chosen: argparse.Namespace) -> Row:
@@ -93,34 +87,6 @@ def survival_rows(number: int) -> Iterator[Row]:
     for one in bench_survival.COMPARISONS:
         subject = f"{one.subject}, {one.rows:,} rows"
         yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, number))
-
-
-def pull_rows(chosen: argparse.Namespace) -> Iterator[Row]:
-    """The pull beside both references, or why there is no HAPI server."""
-    subject = f"pull of {min(PULL_PATIENTS, chosen.patients)} patients from HAPI"
-    try:
-        with loaded_hapi(min(PULL_PATIENTS, chosen.patients)) as (base, server):
-            for reference, text in (
-                ("pages", "the same pages, thrown away"),
-                ("requests", "the same pages and counts, thrown away"),
-            ):
-                take = _pull(base, chosen.rounds, reference, server)
-                yield measured(subject, text, "wall", take)
-    except CannotStart as reason:
-        yield Row(subject, "the same pages, thrown away", "wall", problem=f"not measured: {reason}")
-
-
-def _pull(base: str, number: int, reference: Any, server: int) -> Callable[[], list[Round]]:
-    return lambda: bench_pull.rounds(base, number, reference=reference, server=server)
-
-
-@contextmanager
-def loaded_hapi(patients: int) -> Iterator[tuple[str, int]]:
-    """Base address and process id of a HAPI server that holds the generator's *patients*."""
-    with tempfile.TemporaryDirectory() as folder, running_hapi(Path(folder)) as hapi:
-        loaded = bench_pull.load_server(hapi.base, patients, SEED)
-        print(f"{loaded} resources on the server", file=sys.stderr)
-        yield hapi.base, hapi.pid
 
 
 def arguments() -> argparse.Namespace:

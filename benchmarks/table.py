@@ -24,13 +24,18 @@ after the imports; `cpu` is user + system of that process.
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. *rounds* is empty if *problem* says why."""
+    """
+    One line of the table. *rounds* is empty if *problem* says why.
+
+    With *share* the line says how much of the subject's wall time is CPU time of its own.
+    """
 
     subject: str
     reference: str
     clock: Clock
     rounds: list[Round] = field(default_factory=list)
     problem: str = ""
+    share: bool = False
 
 
 def table(found: list[Row]) -> str:
@@ -48,9 +53,13 @@ def _line(row: Row) -> str:
     ratios = spread([one.ratio for one in row.rounds])
     seconds = spread([getattr(one.subject, row.clock) for one in row.rounds])
     rss = max(one.subject.rss_kib for one in row.rounds) / 1024
+    remarks = flags(row.rounds)
+    if row.share:
+        share = spread([one.subject.cpu / one.subject.wall for one in row.rounds]).median
+        remarks.insert(0, f"CPU {share:.0%} of wall")
     return (
         f"| {row.subject} | {row.reference} | {_three(ratios, 1, '')} "
-        f"| {_three(seconds, 1000, ' ms')} {row.clock} | {rss:.0f} MiB | {'; '.join(flags(row.rounds))} |"
+        f"| {_three(seconds, 1000, ' ms')} {row.clock} | {rss:.0f} MiB | {'; '.join(remarks)} |"
     )
 
 
@@ -101,8 +110,16 @@ def _cores() -> int:
     )
 
 
-def write(out: Path, text: str, known: dict[str, str], digests: dict[str, str], found: list[Row]) -> None:
-    """RESULTS.md, and the raw rounds beside it."""
+def write(
+    out: Path,
+    text: str,
+    known: dict[str, str],
+    digests: dict[str, str],
+    found: list[Row],
+    *,
+    page: str = "RESULTS.md",
+) -> None:
+    """*page*, and the raw rounds beside it."""
     raw = {
         "facts": known,
         "sha256": digests,
@@ -121,9 +138,10 @@ def write(out: Path, text: str, known: dict[str, str], digests: dict[str, str], 
         ],
     }
     (out / "results").mkdir(parents=True, exist_ok=True)
-    name = f"{known['date']}-{known['commit'].split()[0]}.json"
+    kind = page.removeprefix("RESULTS").removesuffix(".md")
+    name = f"{known['date']}-{known['commit'].split()[0]}{kind}.json"
     (out / "results" / name).write_text(json.dumps(raw, indent=1) + "\n")
-    (out / "RESULTS.md").write_text(text)
+    (out / page).write_text(text)
 
 
 def page(known: dict[str, str], found: list[Row]) -> str:

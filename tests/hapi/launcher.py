@@ -25,7 +25,7 @@ TARGET = PROJECT / "target"
 START_SECONDS = 180  # 12 on two idle cores; a loaded CI machine takes a multiple
 BUILD_SECONDS = 1500  # the first build fetches 210 MB
 # The flags halve the start: no time for the optimising compiler or a concurrent collector to pay back.
-JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g")
+JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 LISTENING = re.compile(rb"^listening on (\S+)$", re.MULTILINE)
 LOG_KEY = pytest.StashKey[Path]()
 
@@ -81,9 +81,11 @@ def _maven(log: Path) -> None:
 
 
 @contextmanager
-def running_hapi(folder: Path, **settings: str | int | bool) -> Iterator[Hapi]:
+def running_hapi(folder: Path, *, heap: str = "1g", **settings: str | int | bool) -> Iterator[Hapi]:
     """
     A server with an empty database on a free port of the loopback address, ended on leaving.
+
+    *heap* bounds what it may hold: with the database in memory, some ten thousand resources a gigabyte.
 
     *settings* are those of docker/hapi/README.md with `_` for `.`: `running_hapi(tmp, page_cap=50)`.
     """
@@ -91,7 +93,7 @@ def running_hapi(folder: Path, **settings: str | int | bool) -> Iterator[Hapi]:
     log = folder / "hapi.log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            _command(folder, {"port": 0, "parent": os.getpid(), **settings}),
+            _command(folder, heap, {"port": 0, "parent": os.getpid(), **settings}),
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -103,10 +105,10 @@ def running_hapi(folder: Path, **settings: str | int | bool) -> Iterator[Hapi]:
         _end(process)
 
 
-def _command(temporary: Path, settings: dict[str, str | int | bool]) -> list[str]:
+def _command(temporary: Path, heap: str, settings: dict[str, str | int | bool]) -> list[str]:
     defines = [f"-Dhapi.{name.replace('_', '.')}={_text(value)}" for name, value in settings.items()]
     classes = ("-cp", "target/classes:target/lib/*", "fhirsrs.hapi.Main")
-    return ["java", *JVM, f"-Djava.io.tmpdir={temporary}", *defines, *classes]
+    return ["java", *JVM, f"-Xmx{heap}", f"-Djava.io.tmpdir={temporary}", *defines, *classes]
 
 
 def _text(value: str | int | bool) -> str:
