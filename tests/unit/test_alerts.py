@@ -23,6 +23,8 @@ RAN = RunSummary(
     pulled={"Observation": Found(new=1)},
     compared={"Observation": Compared(here=1)},
     left_out={"opt-out": 1},
+    routes={"GET metadata": {"2xx": 1}},
+    retries={"status 503": 1},
 )
 
 
