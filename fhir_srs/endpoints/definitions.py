@@ -95,7 +95,8 @@ DEFINITIONS: Mapping[tuple[str, str | None], Definition] = MappingProxyType(
             "5",
             (*RELIEF, "death_gap"),
             "From t0 to the first assessment in CR or PR, before retreatment; death within death_gap of the "
-            "last assessment and retreatment compete, others are censored at the last assessment.",
+            "last assessment and retreatment for pain, progression or no known reason compete, others are "
+            "censored at the last assessment.",
         ),
         ("time-to-relief", "visit-date"): _says(
             "5",

@@ -96,7 +96,7 @@ def derive_times(course: Course, study: Study, cutoff: date) -> Iterator[TimeToE
 
 
 def time_to_relief(subject: Subject, one: Progress) -> TimeToEvent:
-    """From t0 to relief; death and retreatment compete (section 5, decisions.md E8)."""
+    """From t0 to relief; death, and retreatment for pain or growth, compete (sections 5 and 15)."""
     course = one.course
     reason = course.baseline_reason or _never_judged(one)
     if reason:
@@ -270,10 +270,17 @@ def _death(one: Progress) -> Occurrence | None:
 
 
 def _again(one: Progress) -> Occurrence | None:
+    """Retreatment as a competing event; for a reason other than pain or growth it censors (section 15)."""
     again = one.course.retreatment
-    if again is None:
+    if again is None or not again.failure:
         return None
-    return Occurrence(on=again.on, description=again.description, sources=again.sources, cause="retreatment")
+    return Occurrence(
+        on=again.on,
+        description=again.description,
+        sources=again.sources,
+        cause="retreatment",
+        flags=again.flags,
+    )
 
 
 def _origin(one: Progress) -> tuple[str, ...]:

@@ -21,6 +21,10 @@ RELIEF = {
     "a later one, without any score": ("- | 184 | death |", "out: no-score-in-window"),
     "retreatment competes": (
         "A | 30 | pain | 6\nA | 50 | surgery | for-pain", "competing 50 retreatment"),
+    "retreatment for no known reason competes": (
+        "A | 30 | pain | 6\nA | 50 | surgery |", "competing 50 retreatment"),
+    "retreatment for another reason censors at the last score": (
+        "A | 30 | pain | 6\nA | 50 | surgery | other-reason\nA | 60 | pain | 0", "censored 30"),
     "never seen": ("", "out: no-score-in-window"),
     "first seen after 183 days": ("A | 184 | pain | 0", "out: late-entry"),
     "first seen after 183 days to the day": ("A | 183 | pain | 0", "event 183"),
