@@ -53,7 +53,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """What one study did with one event: which outcomes rest on it, else why it was refused.
 
-    With neither it was looked at and decided nothing: another assessment of its kind did.
+    With neither it decided nothing of what is shown: another of its kind did, or no rule here asks for it.
     """
 
     source: str
@@ -325,7 +325,7 @@ def rule_lines(rules: Sequence[Rule]) -> Iterator[str]:
 
 
 def _use_cells(use: Use, event: Mapping[str, Any]) -> list[str]:
-    became = "; ".join(use.used_for) or "looked at; decided nothing"
+    became = "; ".join(use.used_for) or "decided nothing of what is shown"
     if use.refused:
         became = f"refused: {REFUSALS.get(use.refused, 'dated after the data cutoff')}"
     return [f"    {_text(event['on'])}", event["kind"], _valued(event), use.source, became]

@@ -78,6 +78,19 @@ def test_relief_lasts_until_the_relapse_that_truly_came(study: str, drawn: Cohor
     assert found == duration_of(rows_for(study, drawn))
 
 
+@pytest.mark.long
+def test_reliefs_and_relapses_of_2000_random_patients_are_found_from_fhir_on_their_days() -> None:
+    cohort = random_cohort(2000, 29)
+    mapped = map_resources(cohort.resources, profile=load_profile("mcode"))
+    for study in ("ryu2008", "icpre2012"):
+        rows = rows_for(study, cohort)
+        assert len(rows) > 1000
+        relieved = days_to_event(mapped, study, cohort.cutoff, "time-to-relief")
+        assert relieved == relief_of(rows)
+        lasted = days_to_event(mapped, study, cohort.cutoff, "relief-duration", "kaplan-meier")
+        assert lasted == duration_of(rows)
+
+
 @pytest.fixture(scope="module", params=[2008])
 def ryu(request: pytest.FixtureRequest) -> tuple[Cohort, dict[str, Any]]:
     cohort = ryu2008_cohort(request.param)
