@@ -298,8 +298,7 @@ def quarantine(config: Settings, action: Chosen = Action.LIST) -> None:
 
     settings = load_settings(config)
     code = _again(settings, action, quarantined=True, pull_only=True)
-    for line in refusal_lines(refusals_of(settings)):
-        _say(line)
+    _say_all(refusal_lines(refusals_of(settings)), none="nothing is in quarantine")
     if code:
         raise typer.Exit(code)
 
@@ -313,8 +312,7 @@ def outbox(config: Settings, action: Chosen = Action.LIST) -> None:
 
     settings = load_settings(config)
     code = _again(settings, action)
-    for line in outbox_lines(unsettled_of(settings)):
-        _say(line)
+    _say_all(outbox_lines(unsettled_of(settings)), none="every result is on the target as it should be")
     if code:
         raise typer.Exit(code)
 
@@ -732,6 +730,15 @@ def _say(text: str) -> None:
     text = _OBEYED.sub("\ufffd", text)
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
     sys.stdout.flush()
+
+
+def _say_all(lines: Iterable[str], *, none: str) -> None:
+    """Each of *lines* on stdout; where there is none, *none* on stderr."""
+    told = list(lines)
+    for line in told:
+        _say(line)
+    if not told:
+        _note(none)
 
 
 def _note(text: str) -> None:

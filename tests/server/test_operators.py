@@ -51,3 +51,15 @@ def test_the_version_is_told() -> None:
         [sys.executable, "-m", "fhir_srs", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("fhir-srs 0.")
+
+
+@pytest.mark.parametrize("command", ["quarantine", "outbox"])
+def test_a_list_with_nothing_in_it_says_so(tmp_path: Path, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fhir_srs", command, "-c", str(settings(tmp_path))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    assert done.stderr.strip()
