@@ -308,7 +308,7 @@ class _Run:
             profiles=self._profiles(),
             patients=None
             if self.session.one_server
-            else target_patients(self.session.target, mapped.patients),
+            else target_patients(self.session.target, mapped.patients, self.stop),
         )
 
     def _profiles(self) -> frozenset[str]:

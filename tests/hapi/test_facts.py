@@ -146,6 +146,27 @@ class TestSearch:
         assert sorted(rows(answer.json())) == [f"Observation/{own}-o0", f"Observation/{own}-o2"]
         assert "patient" not in query(link(answer.json(), "self"))
 
+    def test_a_list_of_identifiers_by_post_is_found_with_the_signs_of_a_search_in_them(
+        self, http: httpx.Client, own: str
+    ) -> None:
+        """How patients are found on another target (https://hl7.org/fhir/R4/search.html#escaping)."""
+        values = [f"{own},a", f"{own}|b", f"{own}$c", f"{own}\\d"]
+        for n, value in enumerate(values):
+            stored(http, patient(own, n, identifier=[{"system": "urn:example:mrn", "value": value}]))
+        escaped = [re.sub(r"([\\,|$])", r"\\\1", value) for value in values]
+        asked = ",".join(f"urn:example:mrn|{value}" for value in escaped)
+        answer = http.post("Patient/_search", data={"identifier": asked}, headers=FRESH)
+        assert sorted(rows(answer.json())) == [f"Patient/{own}-p{n}" for n in range(4)]
+
+    def test_identifiers_of_a_system_are_found_by_that_alone(self, http: httpx.Client, own: str) -> None:
+        """How results are found whose store was lost."""
+        system = f"urn:example:{own}"
+        for n in range(2):
+            stored(http, patient(own, n, identifier=[{"system": system, "value": str(n)}]))
+        assert count(http, "Patient", ("identifier", f"{system}|")) == 2
+        found = search(http, "Patient", ("identifier", f"{system}|"), ("_elements", "id,meta"))
+        assert sorted(rows(found)) == [f"Patient/{own}-p0", f"Patient/{own}-p1"]
+
     def test_adverse_events_are_found_by_subject_not_by_patient(self, http: httpx.Client, own: str) -> None:
         stored(http, patient(own))
         event = {
