@@ -168,13 +168,15 @@ class Sync(_Section):
     """
     How a run behaves. *lag* covers the server's longest transaction, *overlap* is read again each time.
 
-    *census* is how often all ids are compared with the server's, for what leaves no trace in a history.
+    *reread* is read again once a day, *census* is how often all ids are compared with the server's, for what
+    leaves no trace in a history.
     """
 
     every: Duration | None = None
     write: bool = False
     lag: Duration = timedelta(seconds=300)
     overlap: Duration = timedelta(seconds=120)
+    reread: Duration = timedelta(days=7)
     count: int = Field(default=1000, ge=1, le=10_000)
     connections: int = Field(default=2, ge=1, le=16)
     census: Duration = timedelta(days=7)

@@ -6,6 +6,8 @@ from fhir_srs.store.connection import Connected
 SETTLED = "settled"
 # What the server said that it can do, and when.
 CAPABILITIES = "capabilities"
+# When more than the usual overlap was last read again.
+REREAD = "reread"
 
 
 class Marks(Connected):

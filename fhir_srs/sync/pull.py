@@ -16,7 +16,7 @@ from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Answer, Page, decipher_capabilities, http_date
 from fhir_srs.fhir.sansio import Search, capabilities, code_lists, count_request, instant, since
 from fhir_srs.model import to_json
-from fhir_srs.store import CAPABILITIES
+from fhir_srs.store import CAPABILITIES, REREAD
 from fhir_srs.sync.abilities import has_parameter, reduced, searchable, with_interaction
 from fhir_srs.sync.comparing import Comparing
 from fhir_srs.sync.crew import Crew
@@ -24,7 +24,7 @@ from fhir_srs.sync.intake import Taken
 from fhir_srs.sync.loading import Loading
 from fhir_srs.sync.opt_out import OPT_OUT
 from fhir_srs.sync.session import WRITTEN_TYPES
-from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES, Care
+from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES, Care, moment_of
 
 __all__ = ["PATIENT_TYPES", "REQUIRED", "Care", "Pull", "Pulled"]
 
@@ -100,6 +100,7 @@ class Pull(Loading, Comparing):
             self._touched = True
             self._find_cohort()
         marks = {} if again else self._since()
+        wide = self._widened()
         self._changes({name: datetime.fromisoformat(mark) - self._overlap for name, mark in marks.items()})
         self._leave_out_listed()
         self._load(sorted(self._cohort if again else self._waiting()))
@@ -110,7 +111,17 @@ class Pull(Loading, Comparing):
             self._load(sorted(joined))
             self._load_medications(again=False)
         self._dismiss()
+        if wide:
+            self._store.set_mark(REREAD, instant(min(self._moments)))
         return self._finish()
+
+    def _widened(self) -> bool:
+        """Whether this run reads more again than the usual overlap: the first one of a day does (I4, H12)."""
+        last = moment_of(self._store.mark(REREAD))
+        if not self._moments or (last is not None and abs(min(self._moments) - last) < _DAY):
+            return False
+        self._overlap = max(self._overlap, self._care.reread)
+        return True
 
     def _clock_went_back(self) -> bool:
         """Whether the server's clock is behind what was complete: new stamps may be old ones (F26)."""

@@ -233,6 +233,7 @@ class _Run:
             opt_out=self.opt_out,
             consent=self.settings.source.consent,
             reads_only=self.state.dry_run,
+            reread=sync.reread,
         )
 
     def _brake(self) -> Brake:

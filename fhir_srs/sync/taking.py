@@ -52,7 +52,8 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
     *brake* bounds what may be gone; *census* is how often all ids are compared, *counted* asks for it now.
     With *anew* the server is asked again what it can do.
     With *quarantined* what could not be read is read again. *opt_out* are entries of the list file; without
-    *consent* no Consent is asked for. With *reads_only* nothing but GET and searches is sent.
+    *consent* no Consent is asked for. With *reads_only* nothing but GET and searches is sent. Once a day
+    so much is read again as *reread* says, for what was visible long after it was stamped.
     """
 
     brake: Brake = Brake()
@@ -63,6 +64,7 @@ class Care(msgspec.Struct, frozen=True, kw_only=True):
     opt_out: frozenset[str] = frozenset()
     consent: bool = True
     reads_only: bool = False
+    reread: timedelta = timedelta(0)
 
 
 class Taking:

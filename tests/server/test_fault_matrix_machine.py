@@ -3,6 +3,7 @@
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
 import ctypes
+import os
 import random
 import resource
 import signal
@@ -25,6 +26,7 @@ from fhir_srs.store import state_folder
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.doctor import examine
 from fhir_srs.sync.rebuild import rebuild
+from fhir_srs.testing.faults import parse_fault
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.hospital import hospital, stamped
 from tests.server.patients import pain, person, story
@@ -220,6 +222,20 @@ def test_I22_a_run_on_a_damaged_score_is_refused_and_a_rebuild_mends_it(site: Si
     assert (summary.status, summary.exit_code) == ("failed", 74)
     assert rebuild(site.settings).pull.status == "done"
     assert done(run_sync(site.settings, retract=True)).written == NOTHING
+
+
+@pytest.mark.parametrize("name", ["flood", "gzip-bomb"])
+def test_I18_F20_F21_a_hostile_body_costs_a_bounded_amount_of_memory(tmp_path: Path, name: str) -> None:
+    """200 MB without a length, of which 64 MiB may be read; 20 MB in 20 kB, of which a ratio of 200."""
+    with running_server(story("a"), faults=[parse_fault(f"{name},times=0")]) as server:
+        site = Site(server, tmp_path)
+        with syncing(site) as process:
+            said = b"".join(stream.read() for stream in (process.stdout, process.stderr) if stream)
+            _, _, used = os.wait4(process.pid, 0)  # waited for here, since it tells the memory
+            process.returncode = 65
+        assert b"larger than allowed" in said
+        site.ward.close()
+    assert used.ru_maxrss < 300 * 1024  # kB: the program itself takes some 100 MB
 
 
 def test_I15_F45_of_two_processes_started_at_once_one_syncs_and_one_is_busy_or_finds_nothing_to_do(

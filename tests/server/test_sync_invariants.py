@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -87,6 +87,24 @@ def test_I4_what_becomes_visible_later_than_it_is_stamped_is_not_lost(tmp_path: 
         ehr.resources.append(late)
         pull(ehr, tmp_path, run="2")
         assert "Observation/a-pain-2025-01-01" in names(tmp_path)
+
+
+def test_I4_what_becomes_visible_later_than_the_lag_allows_is_found_by_the_first_run_of_the_next_day(
+    tmp_path: Path,
+) -> None:
+    moments = [datetime(2026, 1, 5, 8, tzinfo=UTC)]
+    with running_server(story("a"), clock=lambda: moments[0]) as server:
+        site = Site(server, tmp_path)
+        for _ in range(2):
+            done(run_sync(site.settings))
+            moments[0] += timedelta(hours=6)
+        now, moments[0] = moments[0], moments[0] - timedelta(hours=7)
+        site.ward.put(pain(person("a"), "2025-01-01", 3))
+        moments[0] = now
+        assert "Observation" not in done(run_sync(site.settings)).pulled
+        moments[0] += timedelta(hours=13)
+        assert done(run_sync(site.settings)).pulled["Observation"].new == 1
+        site.ward.close()
 
 
 def test_I5_a_failed_run_moves_no_watermark(tmp_path: Path) -> None:
