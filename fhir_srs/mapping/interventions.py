@@ -1,6 +1,11 @@
-"""Operations on the spine, which end a lesion's follow-up; radiosurgery itself is read by `procedures`."""
+"""Operations on the spine and retreatments: they end follow-up, each with its reason if it says one.
 
-from collections.abc import Iterator
+Radiosurgery itself is read by `procedures`.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping.elements import (
@@ -16,9 +21,10 @@ from fhir_srs.mapping.elements import (
     status_of,
     used,
 )
-from fhir_srs.mapping.facts import Draft, PatientFacts, Taken
+from fhir_srs.mapping.facts import Draft, LesionSite, PatientFacts, Taken
 from fhir_srs.mapping.patients import relative
 from fhir_srs.mapping.profile import Profile
+from fhir_srs.model import Event
 
 
 def take_intervention(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> Taken:
@@ -30,10 +36,32 @@ def take_intervention(resource: r4.Procedure, facts: PatientFacts, profile: Prof
     if status == "status-not-usable":
         return refused(resource, status, "status", profile)
     when = _performed(resource, facts, profile)
-    reasons = tuple(sorted(set(_reasons(resource, facts, profile))))
+    reasons = _stated(resource, facts, profile)
     made = event(resource, "surgery", when.on, facts, code=found.token, flags=reasons)
     said: Said = ((status, "status"),) if status else ()
     return used(resource, [Draft(event=made, hints=hints_of(resource))], (*said, *when.said), profile)
+
+
+def retreatments(sites: Iterable[LesionSite], facts: PatientFacts, profile: Profile) -> Iterator[Event]:
+    """
+    An event of the earlier lesion for each retreatment whose course says why: `for-pain` and so on.
+
+    Without a reason the later lesion tells all there is (`reirradiation_of`, its start).
+    """
+    for site in sites:
+        lesion = site.lesion
+        course = facts.resources.get(lesion.course or "")
+        if lesion.reirradiation_of is None or not isinstance(course, r4.Procedure):
+            continue
+        reasons = _stated(course, facts, profile)
+        if reasons:
+            made = event(course, "retreatment", lesion.start, facts, flags=reasons)
+            at = {"lesion_id": lesion.reirradiation_of, "link": "body-site-level"}
+            yield msgspec.structs.replace(made, **at)
+
+
+def _stated(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> tuple[str, ...]:
+    return tuple(sorted(set(_reasons(resource, facts, profile))))
 
 
 def _reasons(resource: r4.Procedure, facts: PatientFacts, profile: Profile) -> Iterator[str]:

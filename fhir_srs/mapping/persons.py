@@ -10,6 +10,7 @@ from fhir_srs.mapping.conditions import with_conditions
 from fhir_srs.mapping.conflicts import settled
 from fhir_srs.mapping.elements import barred
 from fhir_srs.mapping.facts import PatientFacts, Use, of_type
+from fhir_srs.mapping.interventions import retreatments
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.lesions import find_lesions
 from fhir_srs.mapping.medications import read_calendar
@@ -37,6 +38,7 @@ def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
     ledger = Ledger(profile)
     facts, patient, events = _person(facts, profile, ledger)
     sites = with_conditions(find_lesions(facts, patient, profile, ledger), facts, profile)
+    events.extend(retreatments(sites, facts, profile))
     placing = Placing(sites, facts, profile, ledger)
     for key, resource in facts.resources.items():
         if key not in ledger.uses:

@@ -5,6 +5,7 @@ what is said. Course c treated volume v, a PTV at T8, with 16 Gy in one fraction
 otherwise. `?` is what cannot be known.
 """
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -12,9 +13,11 @@ import msgspec
 import pytest
 
 from fhir_srs import load_profile, map_resources
+from fhir_srs.endpoints import derive, load_study
 from fhir_srs.mapping.doses import read_dose
-from fhir_srs.model import Lesion, Mapped
+from fhir_srs.model import Lesion, Mapped, Status
 from fhir_srs.r4 import Quantity
+from tests.spec.records import loinc, record
 from tests.unit.mapping_given import (
     CODEX,
     L2,
@@ -343,3 +346,48 @@ def test_a_dose_in_gray(name: str) -> None:
     found = read_dose(Quantity(value=raw, **elements), 3)
     assert found.reasons == tuple(filter(None, [reason]))
     assert found.gy == (None if gray == "?" else Decimal(gray))
+
+
+AGAIN = [
+    volume("w"),
+    course("c", SIXTEEN),
+    course("d", dose("w", cgy(1600)), **days("2024-09-05", "2024-09-05"), reasonCode=[concept("22253000")]),
+]
+
+
+def test_a_retreatment_that_says_why_is_an_event_of_the_earlier_lesion() -> None:
+    found = map_resources([patient(), V, *AGAIN], profile=PROFILE)
+    first, second = found.lesions
+    (one,) = [each for each in found.events if each.kind == "retreatment"]
+    assert (one.lesion_id, one.on, one.flags) == (first.lesion_id, second.start, ("for-pain",))
+    assert (one.link, one.source, second.reirradiation_of) == (
+        "body-site-level", "Procedure/d", first.lesion_id,
+    )  # fmt: skip
+
+
+def test_a_retreatment_for_pain_is_a_relapse_and_its_reason_is_known() -> None:
+    """The way to the endpoints: `retreatment-reason-unknown` is said only where nothing says it."""
+    scores = [
+        record(
+            "Observation",
+            f"s{n}",
+            status="final",
+            code=loinc("72514-3"),
+            effectiveDateTime=day,
+            valueInteger=value,
+        )
+        for n, (day, value) in enumerate((("2024-03-01", 7), ("2024-04-05", 1), ("2024-06-05", 1)))
+    ]
+    plain = [one | {"reasonCode": []} if one["id"] == "d" else one for one in AGAIN]
+    flags = []
+    for arrives in (AGAIN, plain):
+        found = map_resources([patient(), V, *arrives, *scores], profile=PROFILE)
+        times = derive(found, study=load_study("icpre2012"), data_cutoff=date(2025, 1, 1)).times
+        (row,) = [
+            one
+            for one in times
+            if one.endpoint == "retreatment" and one.lesion_id == found.lesions[0].lesion_id
+        ]
+        assert (row.until, row.status) == (date(2024, 9, 5), Status.EVENT)
+        flags.append("retreatment-reason-unknown" in row.flags)
+    assert flags == [False, True]
