@@ -114,7 +114,12 @@ class Meta(Element, frozen=True):
 
 def claimed_profiles(meta: Meta | None) -> frozenset[str]:
     """The FHIR profiles that *meta* claims, without the version that a canonical may end with (`|4.0.0`)."""
-    return frozenset(one.partition("|")[0] for one in meta.profile) if meta else frozenset()
+    if meta is None or not meta.profile:
+        return _NONE
+    return frozenset([one.partition("|")[0] for one in meta.profile])
+
+
+_NONE: frozenset[str] = frozenset()
 
 
 class Resource(Element, tag_field="resourceType", frozen=True):

@@ -19,8 +19,6 @@ from fhir_srs.mapping.topics import Topic, claimed, topic, unrecognised
 
 # Entries of one memory; when it is full it begins again. Few enough for flat memory over any input (P3).
 _MOST = 1 << 13
-# What a focus may say of the meaning of its Observation, beside where it belongs.
-_MEANING = (b"Device", b'"display"')
 # Elsewhere an extension only says where the Observation belongs.
 _EXTENDED = frozenset({"disease-status"})
 
@@ -173,7 +171,8 @@ def _said(found: r4.RawObservation, code: bytes, about: Topic) -> tuple[object, 
 
 
 def _said_by_focus(focus: bytes) -> bytes:
-    return focus if any(word in focus for word in _MEANING) else b""
+    """What a focus may say of the meaning of its Observation, beside where that belongs."""
+    return focus if b"Device" in focus or b'"display"' in focus else b""
 
 
 def _rest(found: r4.RawObservation) -> tuple[object, ...]:
