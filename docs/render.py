@@ -64,7 +64,9 @@ def picture(current: str) -> str:
     return re.sub(r"<!-- picture.*?<!-- end -->", lambda _: block, current, flags=re.DOTALL)
 
 
-COMMANDS = ("demo", "sync", "map", "endpoints", "testserver", "synth")
+COMMANDS = (
+    "demo", "sync", "map", "endpoints", "profile check", "profile explain", "schema", "testserver", "synth",
+)  # fmt: skip
 
 
 def cli(_: str) -> str:
@@ -77,7 +79,7 @@ def cli(_: str) -> str:
 def help_text(command: str) -> str:
     """What `fhir-srs COMMAND --help` prints."""
     run = subprocess.run(
-        [sys.executable, "-m", "fhir_srs", command, "--help"],
+        [sys.executable, "-m", "fhir_srs", *command.split(), "--help"],
         env=os.environ | {"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"},
         capture_output=True,
         text=True,

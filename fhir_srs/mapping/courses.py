@@ -12,7 +12,7 @@ from fhir_srs import r4
 from fhir_srs.dates import PartialDate
 from fhir_srs.mapping.facts import PatientFacts, of_type
 from fhir_srs.mapping.ledger import Ledger
-from fhir_srs.mapping.patients import relative, source, token
+from fhir_srs.mapping.patients import plain_token, relative, source
 from fhir_srs.mapping.procedures import Course, course_kind, read_course
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site
@@ -255,7 +255,7 @@ def _is_copy(one: Treatment, other: Treatment) -> bool:
 
 def _official(told: Treatment) -> frozenset[str]:
     own = told.course.procedure.identifier
-    return frozenset(token(one) for one in own if one.use == "official" and one.value)
+    return frozenset(plain_token(one) for one in own if one.use == "official" and one.value)
 
 
 def _volumes(told: Treatment) -> frozenset[str]:

@@ -12,7 +12,7 @@ from fhir_srs import r4
 from fhir_srs.dates import PartialDate
 from fhir_srs.mapping.facts import LesionSite, Link, LinkHints, PatientFacts
 from fhir_srs.mapping.pain import names_another_thing
-from fhir_srs.mapping.patients import relative
+from fhir_srs.mapping.patients import plain_token, relative
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site, read_site
 from fhir_srs.model import Region, Rung
@@ -183,7 +183,7 @@ def _absent(name: str, facts: PatientFacts) -> str:
 
 def _identified(reference: r4.Reference, site: LesionSite) -> bool:
     one = reference.identifier
-    return one is not None and f"{one.system or ''}|{one.value or ''}" in site.structure_uids
+    return one is not None and plain_token(one) in site.structure_uids
 
 
 def _place(structure: r4.Resource | None, profile: Profile) -> Site:
@@ -211,6 +211,8 @@ def _courses(hints: LinkHints, sites: Sites, facts: PatientFacts, _profile: Prof
 def _levels(hints: LinkHints, sites: Sites, _facts: PatientFacts, profile: Profile) -> Named:
     """The body site is a level of a lesion; a level or place of none is another site."""
     place = read_site(hints.sites, None, profile.codes)
+    if "level-ambiguous" in place.reasons:
+        return Named(reasons=("level-ambiguous",))
     return _there(place, sites) if place.levels or place.spinal is False else Named()
 
 

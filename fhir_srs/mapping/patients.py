@@ -127,6 +127,11 @@ def token(identifier: r4.Identifier) -> str:
     return f"{identifier.system or ''}|{identifier.value or ''}"
 
 
+def plain_token(identifier: r4.Identifier) -> str:
+    """As `token`, of a UID without the `urn:oid:` that some write before it: two spellings of one name."""
+    return f"{identifier.system or ''}|{(identifier.value or '').removeprefix('urn:oid:')}"
+
+
 def holders(records: Iterable[r4.Patient]) -> Mapping[str, Collection[str]]:
     """Identifier (`system|value`) -> the *records* that hold it, as `Patient/id`."""
     found: dict[str, set[str]] = {}

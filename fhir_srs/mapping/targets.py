@@ -13,7 +13,7 @@ from fhir_srs import r4
 from fhir_srs.codes import DICOM_UID
 from fhir_srs.mapping.doses import read_dose, read_fractions
 from fhir_srs.mapping.labels import contiguous, in_order, places
-from fhir_srs.mapping.patients import relative, source, token
+from fhir_srs.mapping.patients import plain_token, relative, source
 from fhir_srs.mapping.procedures import DOSE, MCODE, Course, phase_fractions
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.sites import Site, read_site, region_of
@@ -95,7 +95,9 @@ def read_volume(structure: r4.BodyStructure, profile: Profile) -> Volume:
         site=read_site(concepts, label, profile.codes),
         label=label,
         uid=uid,
-        names=tuple(sorted(token(one) for one in structure.identifier if one.value and _is_official(one))),
+        names=tuple(
+            sorted(plain_token(one) for one in structure.identifier if one.value and _is_official(one))
+        ),
         conditions=tuple(related_conditions(structure)),
         source=source(structure),
     )
@@ -201,7 +203,7 @@ def _by_identifier(reference: r4.Reference, volumes: Mapping[str, Volume]) -> Vo
     """The one volume with the identifier that *reference* gives instead of an address."""
     if reference.identifier is None or not reference.identifier.value:
         return None
-    wanted = token(reference.identifier)
+    wanted = plain_token(reference.identifier)
     found = [one for one in volumes.values() if wanted in one.names]
     return found[0] if len(found) == 1 else None
 

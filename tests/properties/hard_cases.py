@@ -275,7 +275,8 @@ def a_link_by_the_dicom_uid(resources: list[Json], draw: Random) -> None:
         for focus in one.get("focus", []):
             if focus.get("reference") in uids:
                 uid = uids[focus.pop("reference")]
-                focus["identifier"] = {"system": uid["system"], "value": uid["value"]}
+                spelt = draw.choice([uid["value"], uid["value"].removeprefix("urn:oid:")])
+                focus["identifier"] = {"system": uid["system"], "value": spelt}
 
 
 # how a course is written

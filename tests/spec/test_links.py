@@ -66,6 +66,9 @@ ROWS: dict[str, tuple[Json, str, str, set[str]]] = {
     "focus by the volume's DICOM UID": (
         {"focus": [{"identifier": {"system": "urn:dicom:uid", "value": "urn:oid:1.2.l2"}}]}, "L2",
         "focus-lesion", set()),
+    "focus by the UID without urn:oid": (
+        {"focus": [{"identifier": {"system": "urn:dicom:uid", "value": "1.2.l2"}}]}, "L2", "focus-lesion",
+        set()),
     "an absolute reference": (
         {"focus": [to("https://ehr.example/fhir/BodyStructure/l2/_history/3")]}, "L2", "focus-lesion", set()),
     "the volume extension": ({"extension": by_volume("l2")}, "L2", "volume-extension", set()),
@@ -80,6 +83,10 @@ ROWS: dict[str, tuple[Json, str, str, set[str]]] = {
     "a level in the other SNOMED set": (site("14293000"), "L2", "body-site-level", set()),
     "a level in text": ({"bodySite": {"text": "L2"}}, "L2", "body-site-level", set()),
     "a region with one lesion": (site(LUMBAR), "L2", "body-site-region", set()),
+    "two levels in one code": (
+        {"bodySite": {"coding": [*concept(T8)["coding"], *concept(L2)["coding"]]}}, "-", "patient",
+        {"level-ambiguous"}),
+    "a level that does not exist": ({"bodySite": {"text": "T13"}}, "-", "patient", {"level-ambiguous"}),
     "the spine": (site(SPINE), "-", "patient", set()),
     "a metastasis at a level": ({"focus": [to("Condition/at-l2")]}, "L2", "condition", set()),
     "the primary, which has no site": ({"focus": [to("Condition/primary")]}, "-", "patient", set()),
