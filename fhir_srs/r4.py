@@ -279,6 +279,8 @@ class Repeat(Element, frozen=True):
     when: tuple[str, ...] = ()
     time_of_day: tuple[str, ...] = ()
     day_of_week: tuple[str, ...] = ()
+    count: Number | None = None
+    count_max: Number | None = None
 
 
 class Timing(Element, frozen=True):

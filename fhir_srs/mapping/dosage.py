@@ -51,7 +51,7 @@ def daily(dosage: r4.Dosage, content: Content) -> Amount:
         rate = _hourly(part.rate_quantity) or _hourly(part.dose_quantity)
         if rate is not None:
             return Amount(rate, "ug/h")
-        once, times = _once(part.dose_quantity, content), _times(dosage.timing)
+        once, times = _once(part.dose_quantity, content), times_a_day(dosage.timing)
         if once is not None and times is not None:
             return Amount(once * times)
     return INCOMPLETE
@@ -120,7 +120,7 @@ def _is_piece(unit: str) -> bool:
     return not unit or unit.startswith("{") or unit in _PIECES
 
 
-def _times(timing: r4.Timing | None) -> Decimal | None:
+def times_a_day(timing: r4.Timing | None) -> Decimal | None:
     """Doses a day; None where it is not said."""
     if timing is None:
         return None

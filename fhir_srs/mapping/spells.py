@@ -1,17 +1,19 @@
 """From when to when a medication record says that its drug was taken (`decisions.md` 10).
 
 From the bounds of the instruction or the effective start, else the date of writing or handing over; to
-the end stated, or the length of the bounds or the supply. Where no end is said, `medications` looks at
-the next entry of the same drug.
+the end stated, or the length of the bounds or the supply, or of the stated number of doses. Where no end is
+said, `medications` looks at the next entry of the same drug.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import NamedTuple, TypeAlias
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate, parse_date, span
+from fhir_srs.mapping.dosage import times_a_day
 from fhir_srs.mapping.elements import When, day
 from fhir_srs.mapping.facts import PatientFacts
 from fhir_srs.mapping.profile import Profile
@@ -98,7 +100,7 @@ def _of_administration(resource: r4.MedicationAdministration, facts: PatientFact
 
 
 def _instructed(
-    among: Iterable[r4.Dosage],
+    among: Sequence[r4.Dosage],
     otherwise: When,
     supply: r4.Quantity | None,
     facts: PatientFacts,
@@ -112,7 +114,18 @@ def _instructed(
     end, said = _end(within.end, "boundsPeriod.end", profile)
     for duration in (length, supply):
         end = end or _after(start.on, duration)
-    return Spell(When(start.on, (*start.said, *said)), end)
+    return Spell(When(start.on, (*start.said, *said)), end or _counted(start.on, among))
+
+
+def _counted(start: PartialDate | None, among: Sequence[r4.Dosage]) -> PartialDate | None:
+    """The day of the last of a stated number of doses: one dose of one instruction is one day."""
+    timing = among[0].timing if len(among) == 1 else None
+    repeat = timing.repeat if timing else None
+    most = repeat.count_max if repeat and repeat.count_max is not None else repeat.count if repeat else None
+    count, times = r4.whole(most), times_a_day(timing)
+    if start is None or not count or count < 0 or not times or count / times > _LONGEST:
+        return None
+    return at(start, math.ceil(count / times) - 1)
 
 
 def _end(

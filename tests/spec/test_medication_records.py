@@ -240,6 +240,11 @@ SPELLS: dict[str, tuple[list[Json], list[str]]] = {
     "an effective period": (
         [statement(effectiveDateTime=None, effectivePeriod={"start": DAY, "end": "2024-05-05"})],
         ["03-01..05-05 60"]),
+    "one dose": (
+        [order(MORPHINE, dosage(repeat={"frequency": 1, "period": 1, "periodUnit": "d", "count": 1}))],
+        ["03-01..03-01 30"]),
+    "seven doses, two a day": (
+        [order(MORPHINE, dosage(repeat=TWICE | {"count": 7}))], ["03-01..03-04 60"]),
     "no end: 30 days": ([order()], ["03-01..03-30 60"]),
     "an effective start alone: 30 days": (
         [statement(effectiveDateTime=None, effectivePeriod={"start": DAY})], ["03-01..03-30 60"]),
