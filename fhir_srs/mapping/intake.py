@@ -3,6 +3,7 @@
 What is found goes to a `Sink`: a dict in memory (`cohort`), entries for the engines (`lines`).
 """
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -73,7 +74,7 @@ class Intake:
         """Take what did not decode at once without what is wrong in it, or say why not."""
         found = parse(body)
         if isinstance(found, Other):
-            self._sink.ignore(found.type)
+            self._sink.ignore(_plain(found.type))
         elif isinstance(found, Unreadable):
             key = f"{found.type}/{found.id}" if found.type and found.id else None
             self._sink.unreadable(key, found.path)
@@ -97,6 +98,14 @@ class Intake:
             self._sink.ignore("Observation")
         else:
             self._sink.enter(key, found.meta, kept, body)
+
+
+# A resource type as R4 names them: what else stands there is never printed.
+_TYPE = re.compile(r"[A-Z][A-Za-z]{3,40}")
+
+
+def _plain(kind: str) -> str:
+    return kind if _TYPE.fullmatch(kind) else "of no type of R4"
 
 
 def _is_ours(found: r4.Observation | r4.RawObservation, profile: Profile) -> bool:

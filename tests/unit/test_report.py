@@ -140,6 +140,12 @@ def test_every_resource_of_a_messy_cohort_is_in_one_line_of_the_table(seed):
     assert parts["refused, by reason:"] == refused > 0
 
 
+def test_what_stands_as_a_type_and_is_none_is_counted_and_not_printed():
+    odd = [{"resourceType": kind, "id": "1"} for kind in ("\x1b[2J", "Mr MARKER", "x" * 9000, "Practitioner")]
+    found = map_resources(odd, profile=load_profile("mcode"))
+    assert found.counts.kinds == {"Practitioner": 1, "of no type of R4": 3}
+
+
 def test_a_lesion_without_pain_scores_of_its_own_is_counted_as_such():
     baseline, later = "2024-02-10", "2024-03-06"  # the first fraction is on 5 March
 
