@@ -191,7 +191,20 @@ class Writer:
 
     def _confirmed(self, item: Item, copy: Copy) -> Outcome:
         """CONFIRMED if the server holds what was sent (F40), with the hash of its copy."""
-        return self._settle(item, "CONFIRMED" if _is_stored(item, copy) else "FAILED", copy)
+        return self._settle(item, "CONFIRMED" if self._holds(item, copy) else "FAILED", copy)
+
+    def _holds(self, item: Item, copy: Copy) -> bool:
+        """
+        Whether *copy* is what *item* sent, as far as a server may not change it.
+
+        One that is still the version before is so only in full, or if it already was what became of the same.
+        """
+        if copy.body is None:
+            return False
+        sha, mine = canonical_hash(copy.body), self._known.get(item.reference)
+        same = mine is not None and (mine.confirmed_sha, mine.stored_sha) == (item.desired_sha, sha)
+        moved = copy.version is None or copy.version != item.version
+        return same or (_is_stored(item, copy) if moved else sha == item.desired_sha)
 
     def _settle(self, item: Item, state: OutboxState, copy: Copy | None = None) -> Outcome:
         line = self._line(item, state)

@@ -234,6 +234,33 @@ def test_F40_a_server_that_keeps_something_else_is_found_out(server: Shelf, tmp_
     assert outbox["Observation/srs-a"].confirmed_sha is None
 
 
+def test_F40_a_server_that_says_stored_and_kept_the_version_before_is_found_out(
+    server: Shelf, tmp_path: Path
+) -> None:
+    plan_and_write(server, tmp_path, [unit("a")])
+    before = dict(server.kept["Observation/srs-a"])
+    server.keep = lambda resource: before if resource["resourceType"] == "Observation" else resource
+    _, outcomes, _ = plan_and_write(server, tmp_path, [unit("a", part=2)])  # a component alone
+    assert states(outcomes) == ["FAILED"]
+    server.keep = lambda resource: resource
+    _, outcomes, _ = plan_and_write(server, tmp_path, [unit("a", part=2)])
+    assert states(outcomes) == ["CONFIRMED"]
+    assert server.kept["Observation/srs-a"]["component"][0]["valueInteger"] == 2
+
+
+def test_a_new_provenance_alone_is_confirmed_by_a_server_that_normalises(
+    server: Shelf, tmp_path: Path
+) -> None:
+    server.keep = lambda resource: {**resource, "extension": [{"url": "urn:theirs"}]}
+    plan_and_write(server, tmp_path, [unit("a")])
+    one = unit("a")
+    other = msgspec.json.decode(one.provenance or b"") | {"reason": [{"text": "again"}]}
+    one = msgspec.structs.replace(one, provenance=msgspec.json.encode(other))
+    plan, outcomes, _ = plan_and_write(server, tmp_path, [one])
+    assert (plan.counts(), states(outcomes)) == ({"update": 1}, ["CONFIRMED"])
+    assert plan_of(server, tmp_path, [one]) == {"unchanged": 1}
+
+
 def test_what_is_no_longer_wanted_is_withdrawn_and_can_come_back(server: Shelf, tmp_path: Path) -> None:
     wanted = [unit("a"), unit("b")]
     plan_and_write(server, tmp_path, wanted)
