@@ -93,6 +93,7 @@ _TABLE: Mapping[str, tuple[Kind, Mapping[str, str]]] = {
     "derived-from": ("reference", {"derivedFrom": "Observation"}),
     "has-member": ("reference", {"hasMember": "Observation"}),
     "target": ("reference", {"target": "Provenance"}),
+    "link": ("reference", {"link": "Patient"}),
 }
 
 
@@ -138,6 +139,8 @@ def _read(name: str, parameter: Parameter, one: Any) -> Iterator[tuple[Any, Any]
 
 
 def _referred(name: str, reference: Json) -> Iterator[tuple[Any, Any]]:
+    if name == "link":  # Patient.link.other
+        reference = reference["other"] if isinstance(reference.get("other"), dict) else {}
     target = str(reference.get("reference", ""))
     if name != "patient" or target.startswith("Patient/"):
         yield "", target

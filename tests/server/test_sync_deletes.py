@@ -152,6 +152,14 @@ def test_I12_results_follow_the_surviving_patient_and_unmerging_restores_them(
     assert alive(ward, "survivor") == set()
 
 
+def test_I2_I12_a_full_load_finds_whom_a_treated_patient_was_merged_with(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    ward.put({**person("old"), "link": [{"other": {"reference": "Patient/a"}, "type": "replaced-by"}]})
+    done(apart(server, tmp_path))
+    assert "Patient/old" in stored(tmp_path, server.base_url)
+
+
 def is_about(one: Json, name: str) -> bool:
     """Whether a result is about that patient, by reference or by identifier."""
     subject = one["subject"]
