@@ -1,7 +1,6 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from fhir_srs.errors import ProtocolViolation
@@ -134,10 +133,9 @@ class Loading(Departing):
 
         def take(errand: _Errand, page: Page) -> None:
             asked = frozenset(errand.patients)
-            keep = partial(Taken.of_patients, patients=errand.group, medications=frozenset())
-            self._take(
-                errand.resource_type, page, keep if errand.type == _LINKED else self._only(asked, asked)
-            )
+            # Who is linked may be of the cohort already: then the record stays.
+            keep = self._members_only if errand.type == _LINKED else self._only(asked, asked)
+            self._take(errand.resource_type, page, keep)
 
         def done(group: tuple[str, ...]) -> None:
             nonlocal loaded

@@ -156,8 +156,10 @@ def test_I2_I12_a_full_load_finds_whom_a_treated_patient_was_merged_with(
     server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
     ward.put({**person("old"), "link": [{"other": {"reference": "Patient/a"}, "type": "replaced-by"}]})
+    link = [{"other": {"reference": "Patient/old"}, "type": "replaces"}]
+    ward.put({**person("a"), "link": link})
     done(apart(server, tmp_path))
-    assert "Patient/old" in stored(tmp_path, server.base_url)
+    assert {"Patient/old", "Patient/a"} <= stored(tmp_path, server.base_url)
 
 
 def is_about(one: Json, name: str) -> bool:
