@@ -22,7 +22,8 @@ from fhir_srs.sync.rebuild import rebuild
 from tests.hapi.launcher import running_hapi
 from tests.server import dying
 from tests.server.patients import Json, pain, person, story
-from tests.server.test_sync import BASE, NOTHING, Ward, done
+from tests.server.settings import written_settings
+from tests.server.test_sync import NOTHING, Ward, done
 
 pytestmark = [pytest.mark.hapi, pytest.mark.timeout(600)]
 CONTEXT = dying.context()
@@ -48,9 +49,8 @@ class Site:
 
     def __init__(self, base: str, folder: Path, **sync: Any) -> None:
         self.base, self.folder = base, folder
-        self.path = folder / "fhir-srs.toml"
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in sync.items())
-        self.path.write_text(_SETTINGS.format(base=base, canonical=BASE) + lines)
+        self.path = written_settings(folder, base, lines)
 
     @property
     def settings(self) -> Settings:
@@ -59,21 +59,6 @@ class Site:
     def stored(self) -> dict[str, str | None]:
         with open_store(self.folder / "state", self.base) as store:
             return {f"{kind}/{name}": v for kind in store.live() for name, v in store.versions(kind).items()}
-
-
-_SETTINGS = """
-[source]
-base_url = "{base}"
-allow_insecure_loopback = true
-[target]
-canonical_base = "{canonical}"
-synthetic = true
-references = "logical"
-[study]
-names = ["ryu2008"]
-cutoff = 2025-12-31
-[sync]
-"""
 
 
 def put_all(base: str, resources: Sequence[Json]) -> None:

@@ -21,8 +21,8 @@ from fhir_srs.sync import run_sync
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import Json, course, pain, person, story
 from tests.server.proxy import Proxy, proxied
+from tests.server.settings import BASE
 
-BASE = "https://srs.example.org"
 RESULT = f"{BASE}/result"
 CHANGED = "2024-04-16"
 NOTHING = Written()

@@ -21,6 +21,7 @@ from fhir_srs.sync.rebuild import rebuild
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server import dying
 from tests.server.patients import OTHER, course, pain, person, story
+from tests.server.settings import written_settings
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_deletes import consent, delete
 
@@ -57,23 +58,7 @@ class Site:
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
         self.server, self.ward, self.folder = server, Ward(server.base_url), folder
-        self.path = folder / "fhir-srs.toml"
-        self.path.write_text(
-            f"""
-            [source]
-            base_url = "{server.base_url}"
-            allow_insecure_loopback = true
-            [target]
-            canonical_base = "https://srs.example.org"
-            synthetic = true
-            references = "logical"
-            [study]
-            names = ["ryu2008"]
-            cutoff = 2025-12-31
-            [sync]
-            write = true
-            """
-        )
+        self.path = written_settings(folder, server.base_url)
 
     @property
     def settings(self) -> Settings:

@@ -13,6 +13,7 @@ import pytest
 from fhir_srs.cli import run as command
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import pain, person, story
+from tests.server.settings import written_settings
 from tests.server.test_sync import CHANGED, Ward
 
 
@@ -34,23 +35,7 @@ class Site:
 
     def __init__(self, base_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
-        self.path = folder / "fhir-srs.toml"
-        self.path.write_text(
-            f"""
-            [source]
-            base_url = "{base_url}"
-            allow_insecure_loopback = true
-            [target]
-            canonical_base = "https://srs.example.org"
-            synthetic = true
-            references = "logical"
-            [study]
-            names = ["ryu2008"]
-            cutoff = 2025-12-31
-            [sync]
-            write = true
-            """
-        )
+        self.path = written_settings(folder, base_url)
 
     def __call__(self, name: str, *options: str, code: int = 0) -> str:
         found = command([name, "-c", str(self.path), *options])

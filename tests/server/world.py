@@ -30,7 +30,8 @@ from fhir_srs.testing.faults import Planned
 from fhir_srs.testing.server import running_server
 from tests.canaries import found_in
 from tests.server.patients import OTHER, Json, story
-from tests.server.test_sync import BASE, Ward, done
+from tests.server.settings import BASE, written_settings
+from tests.server.test_sync import Ward, done
 
 CUTOFF = datetime(2025, 12, 31, tzinfo=UTC).date()
 START = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -58,8 +59,8 @@ class World:
         self.traceless = False  # something was expunged since all ids were last compared
         self.went_back = False  # the server's clock, since the last clean run
         self.watermarks: dict[str, str] = {}
-        self.path = self.folder / "fhir-srs.toml"
-        self.path.write_text(_SETTINGS.format(base=self.server.base_url, canonical=BASE))
+        sync = "write = true\ncount = 10\n"
+        self.path = written_settings(self.folder, self.server.base_url, sync)
 
     def close(self) -> None:
         found = found_in(self.folder)
@@ -267,20 +268,3 @@ def _is_ours(one: Json) -> bool:
 
 def _is_broken(one: Json) -> bool:
     return isinstance(one.get("code"), str)
-
-
-_SETTINGS = """
-[source]
-base_url = "{base}"
-allow_insecure_loopback = true
-[target]
-canonical_base = "{canonical}"
-synthetic = true
-references = "logical"
-[study]
-names = ["ryu2008"]
-cutoff = 2025-12-31
-[sync]
-write = true
-count = 10
-"""
