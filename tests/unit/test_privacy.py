@@ -10,21 +10,21 @@ from pathlib import Path
 _BROKEN = """
 import sys
 from pathlib import Path
-from fhir_srs import cli
+from fhir_srs.cli import app, process, run
 
-@cli.app.command()
+@app.command()
 def broken() -> None:
     raise KeyError(sys.argv[1])
 
-cli._close_off()
+process.close_off()
 Path(sys.argv[2]).touch()
-sys.exit(cli.run([*sys.argv[3:], "broken"]))
+sys.exit(run([*sys.argv[3:], "broken"]))
 """
 _THREAD = """
 import resource, sys, threading
-from fhir_srs import cli
+from fhir_srs.cli import process
 
-cli._close_off()
+process.close_off()
 thread = threading.Thread(target=lambda: {}[sys.argv[1]])
 thread.start()
 thread.join()
