@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from fhir_srs.endpoints import load_study
 from fhir_srs.endpoints.assessments import REFUSALS
 from fhir_srs.endpoints.definitions import DEFINITIONS
+from fhir_srs.mapping.standards import omed_tables
 from fhir_srs.report.parameters import parameter_rows
 
 STUDIES = ("ryu2008", "icpre2012", "spino2015", "rtog0631", "sc24")
@@ -20,6 +21,9 @@ TABLES = (
     ("test_scores", "CHOICE", "Which score counts", "window; baseline, pain, days", "Study `ryu2008`."),
     ("test_opioids", "DOSE", "Opioid dose of a day", "OMED at baseline and at day 91, or why unknown",
      "Study `icpre2012`."),
+    ("test_opioid_tables", "CHOSEN", "Opioid dose by choice of the study",
+     "parameters; OMED at baseline and at day 91, or why unknown",
+     "After `table=` the dose by that table, after a slash with all as-needed doses taken."),
     ("test_threshold", "CLASSES", "Point drops", "baseline, score on day 60; category, arm",
      "Study `ryu2008`: a drop of 3 points, opioids not looked at."),
     ("test_threshold", "BEST", "Best class", "best class, first day of it", "Study `ryu2008`, baseline 5."),
@@ -67,7 +71,7 @@ own, `A` without a line of its own is treated in one fraction on day 0.
 
 def endpoints(_: str) -> str:
     """The whole page."""
-    parts = [INTRODUCTION, *_studies(), *_definitions(), *_icpre(), *_refusals()]
+    parts = [INTRODUCTION, *_studies(), *_definitions(), *_icpre(), *_tables(), *_refusals()]
     for module, name, title, last, known in TABLES:
         table = getattr(import_module(f"tests.spec.{module}"), name)
         parts += [f"## {title}\n", *([f"{known}\n"] if known else []), *_drawn(table, last), ""]
@@ -109,6 +113,16 @@ def _icpre() -> Iterator[str]:
     yield _row(["---"] * 6)
     for vector in import_module("tests.spec.test_icpre").VECTORS:
         yield _row([_text(one) for one in vector])
+    yield ""
+
+
+def _tables() -> Iterator[str]:
+    yield "## Conversion tables\n"
+    yield "OMED in mg/d of mg/d of a drug, or of mcg/h of a fentanyl patch; `?` no factor.\n"
+    yield _row(["drug", "amount", *omed_tables()])
+    yield _row(["---"] * (len(omed_tables()) + 2))
+    converted = import_module("tests.spec.test_opioid_tables").CONVERTED
+    yield from (_row([name, *map(_text, case[1:])]) for name, case in converted.items())
     yield ""
 
 

@@ -91,12 +91,25 @@ class Patient(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...] = ()
 
 
+class Converted(msgspec.Struct, frozen=True, gc=False):
+    """
+    An opioid dose in mg/day of OMED by one conversion *table*, None where that cannot tell.
+
+    *omed* leaves out what is taken as needed, *most* counts it as if all that is allowed were taken.
+    """
+
+    table: str
+    omed: Decimal | None
+    most: Decimal | None
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """A dated clinical fact, linked to a lesion or, with *lesion_id* None, to the patient only.
 
     *value* is a number or a string, or None where only the date counts. *on* is when it holds (its
     first day, for an opioid) and *until* the last day it holds, if it lasts; None there means open.
-    *code* is `system|code`; *unit* UCUM. *evidence* and *flags*: see the kinds in GLOSSARY.md.
+    *code* is `system|code`; *unit* UCUM. *evidence* and *flags*: see the kinds in GLOSSARY.md. *omeds* are
+    an opioid dose by each conversion table, that of the site profile, which *value* is by, first.
     """
 
     patient: str
@@ -111,6 +124,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     evidence: Evidence | None = None
     flags: tuple[str, ...] = ()
+    omeds: tuple[Converted, ...] = ()
 
 
 class Lesion(msgspec.Struct, frozen=True, kw_only=True):

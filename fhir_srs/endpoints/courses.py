@@ -31,7 +31,7 @@ from fhir_srs.endpoints.history import (
     shares,
     time_zero,
 )
-from fhir_srs.endpoints.opioids import UNKNOWN, Omed, omed_on
+from fhir_srs.endpoints.opioids import UNKNOWN, Omed, omed_on, table_used
 from fhir_srs.endpoints.study import Study
 from fhir_srs.model import LEVELS, Event, Lesion, Mapped
 
@@ -66,6 +66,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     death: Death | None
     last_alive: tuple[date, tuple[str, ...]] | None
     omeds: Mapping[date, Omed]
+    omed_table: str
     cutoff: date
     findings: tuple[Event, ...] = ()
     events: tuple[Event, ...] = ()
@@ -155,6 +156,7 @@ def _course(lesion: Lesion, history: History, index: str | None) -> Course:
         death=history.death,
         last_alive=history.last_alive,
         omeds={day: omed_on(day, opioids) for day in assessed},
+        omed_table=table_used(study.omed_table, opioids),
         cutoff=history.cutoff,
         findings=_findings(lesion, history, claim),
         events=events,

@@ -25,6 +25,7 @@ JUDGED = (
     "pain_delta",
     "analgesics",
     "omed_table",
+    "prn_orders",
     "omed_increase",
     "omed_fall",
     "omed_rise",
@@ -86,7 +87,7 @@ DEFINITIONS: Mapping[tuple[str, str | None], Definition] = MappingProxyType(
         ),
         ("pain-response", "flare"): _says(
             "9",
-            (*TAKEN, *BASELINE, "omed_table", "omed_increase", "omed_fall", "omed_rise"),
+            (*TAKEN, *BASELINE, "omed_table", "prn_orders", "omed_increase", "omed_fall", "omed_rise"),
             "Worst pain up by 2 without less opioid, or opioid up by a quarter without less pain, on "
             "days 1 to "
             "10, then back at the baseline or below.",

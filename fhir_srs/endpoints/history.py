@@ -12,6 +12,7 @@ import msgspec
 
 from fhir_srs.dates import PartialDate
 from fhir_srs.endpoints.assessments import Span, observed
+from fhir_srs.endpoints.opioids import by_table
 from fhir_srs.endpoints.study import Study
 from fhir_srs.model import Event, Lesion, Mapped
 
@@ -74,7 +75,7 @@ def _history(
     patient: str, lesions: Sequence[Lesion], told: Sequence[Event], study: Study, cutoff: date
 ) -> History:
     treated = [one for one in lesions if one.end is None or one.end.last <= cutoff]
-    known = [one for one in told if one.on is None or one.on.last <= cutoff]
+    known = [converted(one, study) for one in told if one.on is None or one.on.last <= cutoff]
     events = _in_life(known)
     living = set(map(id, events))
     retreatments = {one.lesion_id: _retreatment(one, treated, events, study) for one in treated}
@@ -92,6 +93,13 @@ def _history(
         death=_death(events),
         last_alive=_last_alive(treated, events),
     )
+
+
+def converted(event: Event, study: Study) -> Event:
+    """An opioid by the table and the as-needed rule of *study*; anything else as it is."""
+    if event.kind != "opioid":
+        return event
+    return by_table(event, study.omed_table, most=study.prn_orders == "max-dose")
 
 
 def time_zero(lesion: Lesion, study: Study) -> PartialDate | None:

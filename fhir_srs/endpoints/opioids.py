@@ -1,7 +1,8 @@
 """The OMED of one day, with the evidence it rests on (spec/endpoints.md section 4, decisions.md E11).
 
 Per drug the best evidence level of the day counts; the day has the weakest of these. No opioid counts as
-0 only if some medication record shows that the list was kept; without any record it is unknown.
+0 only if some medication record shows that the list was kept; without any record it is unknown. The study
+chooses the conversion table, and whether as-needed orders count 0 or their highest dose.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,30 @@ class Omed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN = Omed(value=None)
+SITE_TABLE = "site"
+# An entry of nothing but as-needed doses: it adds to the same drug by the clock instead of replacing it.
+_AS_NEEDED = "as-needed"
+
+
+def by_table(event: Event, table: str, *, most: bool) -> Event:
+    """
+    An opioid *event* with its OMED by *table*, or by the site's own; as it is where no table is asked.
+
+    With *most* what is as needed counts as if all that is allowed were taken, else 0 (`prn_orders`).
+    """
+    found = next((one for one in event.omeds if table in (one.table, SITE_TABLE)), None)
+    if found is None:
+        return event
+    needed = (_AS_NEEDED,) if found.omed == 0 != found.most else ()
+    value = found.most if most else found.omed
+    return msgspec.structs.replace(event, value=value, flags=(*event.flags, *needed))
+
+
+def table_used(table: str, events: Iterable[Event]) -> str:
+    """The name of *table*, for the site's own the one that *events* were converted by first."""
+    if table != SITE_TABLE:
+        return table
+    return next((event.omeds[0].table for event in events if event.omeds), SITE_TABLE)
 
 
 def omed_on(day: date, events: Sequence[Event]) -> Omed:
@@ -98,18 +123,29 @@ def _sum(active: Iterable[Event], day: date) -> Omed:
 
 
 def _drug(events: Sequence[Event], day: date) -> Omed:
-    """One drug by its best evidence; of two values on the day the higher, unknown if one is."""
+    """
+    One drug by its best evidence; of two values on the day the higher, unknown if one is.
+
+    What is taken as needed comes on top of what is taken by the clock.
+    """
     level = min((event.evidence or LEVELS[-1] for event in events), key=LEVELS.index)
     best = [event for event in events if (event.evidence or LEVELS[-1]) == level]
-    values = [event.value for event in best]
-    known = [value for value in values if isinstance(value, Decimal)]
+    kinds = [[one for one in best if (_AS_NEEDED in one.flags) is needed] for needed in (False, True)]
+    parts = [_higher(kind) for kind in kinds if kind]
+    known = [part for part in parts if part is not None]
     certain = all(_certain(event, day) for event in best)
     return Omed(
-        value=max(known) if len(known) == len(values) and certain else None,
+        value=sum(known, Decimal(0)) if len(known) == len(parts) and certain else None,
         level=level,
         sources=_sources(best),
-        flags=tuple(sorted({flag for event in best for flag in event.flags})),
+        flags=tuple(sorted({flag for event in best for flag in event.flags} - {_AS_NEEDED})),
     )
+
+
+def _higher(events: Sequence[Event]) -> Decimal | None:
+    values = [event.value for event in events]
+    known = [value for value in values if isinstance(value, Decimal)]
+    return max(known) if len(known) == len(values) else None
 
 
 def _sources(events: Iterable[Event]) -> tuple[str, ...]:

@@ -276,7 +276,7 @@ def _row(
         days=course.day(on) if on else None,
         sources=_sources(course, verdict),
         link=one.link if one else None,
-        omed_table=study.omed_table if one else None,
+        omed_table=course.omed_table if one else None,
         working=worked(course, verdict, how),
     )
 

@@ -71,6 +71,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     *min_baseline_pain*, *pain_delta* and *relapse_delta* are points of pain; what ends in *_day*, *_days*,
     *_gap* or *_window*, and *late_entry*, are days. *windows* are first, last and target day by name.
+    *omed_table* `site` is the table that the site profile names; *prn_orders* says whether a drug ordered as
+    needed, of which no intake is recorded, counts 0 or as if all that is allowed were taken.
     *omed_fall* and *omed_rise* are ratios to the OMED at baseline. *response_at* are the windows of the
     published response. *relapse_first*, *duration_first* and *control_first* are shown first.
     """
@@ -91,7 +93,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rule: Rule
     pain_delta: Decimal
     analgesics: Literal["aware", "blind"]
-    omed_table: Literal["cdc-2022"]
+    omed_table: Literal["cdc-2022", "cdc-2016", "cancer-canada", "site"]
+    prn_orders: Literal["exclude", "max-dose"]
     omed_increase: Literal["any", "25-percent"]
     omed_fall: Decimal
     omed_rise: Decimal

@@ -10,6 +10,7 @@ import msgspec
 
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.dose import ALPHA_BETA, EXTRAPOLATED_ABOVE, bed, eqd2
+from fhir_srs.endpoints.history import converted
 from fhir_srs.endpoints.opioids import omed_on
 from fhir_srs.estimates.groups import GROUPINGS, UNKNOWN
 from fhir_srs.estimates.responses import is_assessable, pain_rows
@@ -81,7 +82,7 @@ def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
         if event.kind == "performance" and event.unit == "{ecog}":
             performance.setdefault(event.patient, []).append(event)
         if event.kind == "opioid" and (event.on is None or event.on.last <= outcomes.data_cutoff):
-            opioids.setdefault(event.patient, []).append(event)
+            opioids.setdefault(event.patient, []).append(converted(event, outcomes.study))
     for row in pain_rows(outcomes):
         if row.window == "best" and row.variant is None and row.lesion_id:
             lesion = lesions[row.lesion_id]

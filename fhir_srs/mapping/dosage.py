@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
+import msgspec
+
 from fhir_srs import r4
+from fhir_srs.mapping.amounts import INCOMPLETE, Amount
 from fhir_srs.mapping.drugs import Strength
 
 # The units of UCUM that Timing.repeat allows: how many a day, as a fraction, so that every 8 h is exactly 3.
@@ -28,16 +31,6 @@ _PIECES = frozenset(
 )
 
 
-class Amount(NamedTuple):
-    """An amount, in `mg` (a day, or of one administration) or `ug/h`; None where it is not said in full."""
-
-    value: Decimal | None
-    unit: str = "mg"
-
-
-INCOMPLETE = Amount(None)
-
-
 class Content(NamedTuple):
     """How much of the ingredient the drug holds, where known; *alone* if it has no other ingredient."""
 
@@ -55,6 +48,45 @@ def daily(dosage: r4.Dosage, content: Content) -> Amount:
         if once is not None and times is not None:
             return Amount(once * times)
     return INCOMPLETE
+
+
+def highest(dosage: r4.Dosage, content: Content) -> Amount:
+    """
+    The most that *dosage* allows a day: its upper dose as often as it may be taken, at most its stated limit.
+
+    "5 to 10 mg every 4 to 6 hours, at most 40 mg a day" is 40 mg.
+    """
+    told = [daily(_upper(dosage), content), _limit(dosage.max_dose_per_period, content)]
+    known = [one for one in told if one.value is not None]
+    return min(known, key=lambda one: one.value or 0) if len({one.unit for one in known}) == 1 else INCOMPLETE
+
+
+def _upper(dosage: r4.Dosage) -> r4.Dosage:
+    """*dosage* with the upper ends of its ranges of dose and frequency, and the shorter interval."""
+    parts = tuple(
+        msgspec.structs.replace(one, dose_quantity=one.dose_quantity or one.dose_range.high)
+        if one.dose_range
+        else one
+        for one in dosage.dose_and_rate
+    )
+    timing = dosage.timing
+    repeat = timing.repeat if timing else None
+    if timing is not None and repeat is not None:
+        often = repeat.frequency if repeat.frequency_max is None else repeat.frequency_max
+        repeat = msgspec.structs.replace(repeat, frequency=often, frequency_max=None, period_max=r4.NO_RAW)
+        timing = msgspec.structs.replace(timing, repeat=repeat)
+    return msgspec.structs.replace(dosage, dose_and_rate=parts, timing=timing)
+
+
+def _limit(limit: r4.Ratio | None, content: Content) -> Amount:
+    """Dosage.maxDosePerPeriod as milligrams a day."""
+    if limit is None or limit.denominator is None:
+        return INCOMPLETE
+    once, length = _once(limit.numerator, content), _positive(limit.denominator)
+    a_day = _A_DAY.get(_unit(limit.denominator))
+    if once is None or not length or a_day is None:
+        return INCOMPLETE
+    return Amount(once * a_day[0] / (length * a_day[1]))
 
 
 def given(dosage: r4.AdministrationDosage | None, content: Content) -> Amount:

@@ -15,6 +15,7 @@ import msgspec
 from fhir_srs import r4
 from fhir_srs.codes import Found
 from fhir_srs.dates import PartialDate
+from fhir_srs.mapping.amounts import Dose
 from fhir_srs.model import Event, EventKind, Issue, Lesion, Rung
 
 Use = Literal["used", "ignored", "refused"]
@@ -162,11 +163,11 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
 
     *records*: each record that counts, by `Type/id`.
     *starts*: first days, in order, of the records of one evidence level, ingredient, and whether as needed.
-    *given*: OMED of all administrations of an ingredient on a day, None if unknown.
+    *given*: the doses of all administrations of an ingredient on a day.
     """
 
     starts: Mapping[tuple[str, str, bool], tuple[PartialDate, ...]] = {}
-    given: Mapping[tuple[str, PartialDate], Decimal | None] = {}
+    given: Mapping[tuple[str, PartialDate], tuple[Dose, ...]] = {}
     records: Mapping[str, Recorded] = {}
 
 

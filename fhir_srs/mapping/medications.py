@@ -1,27 +1,29 @@
 """Medication records to opioid events: the OMED of each spell, with the evidence it rests on.
 
-One event an ingredient: the OMED in mg/day while the spell lasts, or None where it cannot be known; then
-no OMED of those days is. Any other drug is an event of value 0, flagged `not-opioid`: it shows that the
-list was kept. Rules: `spec/endpoints.md` section 4; how long a spell lasts: `decisions.md` 10 and `spells`.
+One event an ingredient: the OMED in mg/day while the spell lasts, by every conversion table, or None where
+it cannot be known; then no OMED of those days is. Any other drug is an event of value 0, flagged
+`not-opioid`: it shows that the list was kept. Rules: `spec/endpoints.md` section 4; how long a spell
+lasts: `decisions.md` 10 and `spells`.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import NamedTuple
 
 import msgspec
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate
-from fhir_srs.mapping.dosage import Amount, Content, are_steps, daily, given, is_as_needed
+from fhir_srs.mapping.amounts import Amount, Dose, Portion, omed, together
+from fhir_srs.mapping.dosage import Content, are_steps, daily, given, highest, is_as_needed
 from fhir_srs.mapping.drugs import ingredients, read_drug
 from fhir_srs.mapping.elements import MEDICATION, Said, key, refused, status_of, used
 from fhir_srs.mapping.facts import Calendar, Draft, Drug, PatientFacts, Recorded, Taken
 from fhir_srs.mapping.patients import relative, source
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.spells import Record, at, dosages, read_spell
-from fhir_srs.model import Event, Evidence
+from fhir_srs.mapping.standards import omed_tables
+from fhir_srs.model import Converted, Event, Evidence
 
 EVIDENCE: Mapping[type[Record], Evidence] = {
     r4.MedicationRequest: "order",
@@ -34,16 +36,6 @@ _RECORDS = tuple(EVIDENCE)
 _PATCH_DAYS = 3
 
 
-class Dose(NamedTuple):
-    """OMED of one ingredient in mg/day, None if unknown; with flags and what is to be said."""
-
-    omed: Decimal | None
-    flags: tuple[str, ...] = ()
-    said: Said = ()
-    opioid: bool = False
-    patch: bool = False
-
-
 def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> Taken:
     """What one medication record gives."""
     barred = _barred(resource, profile)
@@ -54,7 +46,7 @@ def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> 
     said: Said = (*told.said, (status, "status")) if status else told.said
     drug = told.drug
     if drug is None or not drug.ingredients:
-        unknown = _event(resource, None, told, Dose(None), facts, profile)
+        unknown = _event(resource, None, told, Dose(), facts, profile)
         return used(
             resource, [Draft(event=unknown)], (*said, ("drug-not-recognised", "medication[x]")), profile
         )
@@ -69,7 +61,7 @@ def take_medication(resource: Record, facts: PatientFacts, profile: Profile) -> 
 def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
     """The drug and the spell of each record; when each drug's begin, and what was administered each day."""
     starts: dict[tuple[str, str, bool], set[PartialDate]] = {}
-    doses: dict[tuple[str, PartialDate], list[Decimal | None]] = {}
+    doses: dict[tuple[str, PartialDate], list[Dose]] = {}
     records: dict[str, Recorded] = {}
     for name, record in facts.resources.items():
         if not isinstance(record, _RECORDS) or _barred(record, profile):
@@ -82,12 +74,10 @@ def read_calendar(facts: PatientFacts, profile: Profile) -> Calendar:
         for place, ingredient in enumerate(drug.ingredients):
             starts.setdefault(_series(record, ingredient), set()).add(start)
             if isinstance(record, r4.MedicationAdministration):
-                doses.setdefault((ingredient, _on_day(start)), []).append(
-                    _dose(record, drug, place, profile).omed
-                )
+                doses.setdefault((ingredient, _on_day(start)), []).append(_dose(record, drug, place, profile))
     return Calendar(
         starts={series: tuple(sorted(days, key=_first)) for series, days in starts.items()},
-        given={day: _sum(parts) for day, parts in doses.items()},
+        given={day: tuple(parts) for day, parts in doses.items()},
         records=records,
     )
 
@@ -99,11 +89,6 @@ def _first(day: PartialDate) -> tuple[object, ...]:
 def _on_day(on: PartialDate) -> PartialDate:
     """*on* without its clock time."""
     return PartialDate(on.text, on.first, on.last)
-
-
-def _sum(parts: Sequence[Decimal | None]) -> Decimal | None:
-    known = [one for one in parts if one is not None]
-    return sum(known, Decimal(0)) if len(known) == len(parts) else None
 
 
 def _series(resource: Record, ingredient: str) -> tuple[str, str, bool]:
@@ -152,39 +137,44 @@ def _contained(resource: Record, name: str, profile: Profile) -> Drug | None:
 
 
 def _dose(resource: Record, drug: Drug, place: int, profile: Profile) -> Dose:
-    """The OMED of the ingredient at that *place* of *drug*."""
+    """How much of the ingredient at that *place* of *drug*."""
     ingredient = drug.ingredients[place]
     name = _named("opioid", ingredient, profile)
     if name is None:
         if _named("not-opioid", ingredient, profile):
-            return Dose(Decimal(0), ("not-opioid",))
+            return Dose(fixed=Decimal(0), flags=("not-opioid",))
         known = _named("opioid-without-factor", ingredient, profile) is not None
         reason = "drug-no-factor" if known else "drug-not-recognised"
-        return Dose(None, said=((reason, "medication[x]"),), opioid=known)
+        return Dose(said=((reason, "medication[x]"),), opioid=known)
     strength = drug.strengths[place] if place < len(drug.strengths) else None
     content = Content(strength, alone=len(drug.ingredients) == 1)
     if isinstance(resource, r4.MedicationAdministration):
         route = resource.dosage.route if resource.dosage else None
         amount = given(_administered(resource.dosage, profile), content)
-        form = _form(route, drug, amount, profile)
-        return _total([_converted(name, amount, form, profile)])._replace(patch=form == "transdermal")
+        portion = Portion(_form(route, drug, amount, profile), amount)
+        return _told(name, (portion,), profile)._replace(patch=portion.form == "transdermal")
     return _instructed(name, dosages(resource), drug, content, profile)
 
 
 def _instructed(
     name: str, told: tuple[r4.Dosage, ...], drug: Drug, content: Content, profile: Profile
 ) -> Dose:
-    """All instructions together; those as needed count 0, their intake being unknown."""
+    """All instructions together; of those as needed it is unknown how much was taken."""
     regular = tuple(one for one in told if not is_as_needed(one))
-    amounts = [(one, daily(_spelt(one, profile), content)) for one in regular]
-    parts = [
-        _converted(name, amount, _form(one.route, drug, amount, profile), profile) for one, amount in amounts
-    ]
     if not told or are_steps(regular):
-        parts = [Dose(None, said=(("dosage-incomplete", "dosage"),))]
-    as_needed = len(regular) < len(told)
-    needed = Dose(Decimal(0), ("prn-intake-unknown",), (("prn-intake-unknown", "dosage"),))
-    return _total([*parts, needed] if as_needed else parts)
+        dose = Dose(said=(("dosage-incomplete", "dosage"),), opioid=True)
+    else:
+        dose = _told(name, tuple(_portion(one, drug, content, profile) for one in told), profile)
+    if len(regular) == len(told):
+        return dose
+    return dose._replace(flags=("prn-intake-unknown",), said=(*dose.said, ("prn-intake-unknown", "dosage")))
+
+
+def _portion(told: r4.Dosage, drug: Drug, content: Content, profile: Profile) -> Portion:
+    """What one instruction gives a day, or at most, if it is to be taken as needed."""
+    spelt, as_needed = _spelt(told, profile), is_as_needed(told)
+    amount = highest(spelt, content) if as_needed else daily(spelt, content)
+    return Portion(_form(told.route, drug, amount, profile), amount, as_needed)
 
 
 def _spelt(dosage: r4.Dosage, profile: Profile) -> r4.Dosage:
@@ -213,23 +203,19 @@ def _administered(dosage: r4.AdministrationDosage | None, profile: Profile) -> r
     )
 
 
-def _total(parts: Sequence[Dose]) -> Dose:
-    """*parts* of one day together; unknown if one is."""
-    return Dose(
-        _sum([one.omed for one in parts]),
-        tuple(sorted({flag for one in parts for flag in one.flags})),
-        tuple(said for one in parts for said in one.said),
-        opioid=True,
-    )
+def _told(name: str, portions: tuple[Portion, ...], profile: Profile) -> Dose:
+    """The dose of an opioid that tables know, with what its conversion by the site's own table lacks."""
+    reasons = (_lacking(name, one, profile) for one in portions if not one.as_needed)
+    return Dose(name, portions, said=tuple(one for one in reasons if one), opioid=True)
 
 
-def _converted(name: str, amount: Amount, form: str, profile: Profile) -> Dose:
-    rule = profile.omed_factors.get((name, form))
+def _lacking(name: str, portion: Portion, profile: Profile) -> tuple[str, str] | None:
+    rule = profile.omed_factors.get((name, portion.form))
     if rule is None:
-        return Dose(None, said=(("drug-no-factor", "medication[x]"),))
-    if amount.value is None or amount.unit != rule.unit:
-        return Dose(None, said=(("dosage-incomplete", "dosage"),))
-    return Dose(amount.value * rule.factor)
+        return "drug-no-factor", "medication[x]"
+    if portion.amount.value is None or portion.amount.unit != rule.unit:
+        return "dosage-incomplete", "dosage"
+    return None if rule.omed(portion.amount.value) is not None else ("drug-no-factor", "dosage")
 
 
 def _named(set_name: str, code: str, profile: Profile) -> str | None:
@@ -265,9 +251,9 @@ def _event(
     profile: Profile,
 ) -> Event:
     last, open_ended = _last_day(resource, ingredient, told, dose, facts, profile)
-    omed = dose.omed
     if isinstance(resource, r4.MedicationAdministration) and ingredient and told.on:
-        omed = facts.calendar.given.get((ingredient, _on_day(told.on)), omed)
+        doses = facts.calendar.given.get((ingredient, _on_day(told.on)), (dose,))
+        dose = together(doses)._replace(flags=dose.flags, said=dose.said)
     return Event(
         patient=facts.patient,
         lesion_id=None,
@@ -275,12 +261,24 @@ def _event(
         kind="opioid",
         on=told.on,
         until=last,
-        value=omed,
+        value=omed(dose, profile.omed_factors, as_needed=False),
         unit="mg/d",
         code=ingredient,
         source=source(resource),
         evidence=EVIDENCE[type(resource)],
         flags=tuple(sorted({*dose.flags, *(("open-order",) if open_ended and dose.opioid else ())})),
+        omeds=_by_every_table(dose, profile),
+    )
+
+
+def _by_every_table(dose: Dose, profile: Profile) -> tuple[Converted, ...]:
+    """*dose* by the table of the site, then by each of ours; nothing where no table makes a difference."""
+    if dose.name is None:
+        return ()
+    tables = {profile.omed_table: profile.omed_factors, **omed_tables()}
+    return tuple(
+        Converted(table, omed(dose, factors, as_needed=False), omed(dose, factors, as_needed=True))
+        for table, factors in tables.items()
     )
 
 

@@ -5,6 +5,7 @@ A drawing has one fact a line, `lesion | day | fact | value`; days count from 10
     A | 0      | srs    | T8          treated that day; `0..4` is a course, `sbrt 3` its fractions
     A | -3     | pain   | 7           a score linked to lesion A; lesion `-` is the patient's own
     A | 20..60 | opioid | 60 order    60 mg/d on those days, by an order (else a statement)
+    - | 20..60 | opioid | 60 cdc-2016=80 cdc-2022=60/90    by these tables; after a slash with as-needed doses
     A | 90     | disease-status | worsened     what imaging says; `imaging` without a value is a scan
     A | 90     | imaging | {bilsky} 1b         a grade on its scale; so `neuro | {asia} D`
     - | 30     | toxicity | 2 CTCAEv5 C56      grade, version and term
@@ -20,8 +21,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from fhir_srs.dates import PartialDate, parse_date
-from fhir_srs.endpoints import Outcomes, derive, load_study
-from fhir_srs.model import Event, Lesion, Mapped, Patient, ResourceCounts, Response, TimeToEvent
+from fhir_srs.endpoints import Outcomes, Study, derive, load_study
+from fhir_srs.model import Converted, Event, Lesion, Mapped, Patient, ResourceCounts, Response, TimeToEvent
 
 TREATED = date(2024, 1, 10)
 LATER = TREATED + timedelta(days=3000)
@@ -107,7 +108,15 @@ def _event(name: str, when: str, kind: str, value: str, number: int) -> Event:
         source=f"Observation/{kind}-{number}",
         evidence=(levels or ["statement"])[0] if opioid else None,  # type: ignore[arg-type]
         flags=flags,
+        omeds=tuple(_by_table(word) for word in words if "=" in word),
     )
+
+
+def _by_table(word: str) -> Converted:
+    """`table=60`, `table=60/90` with as-needed doses, `table=?` unknown."""
+    table, _, told = word.partition("=")
+    omed, _, most = told.partition("/")
+    return Converted(table, *(None if one == "?" else Decimal(one) for one in (omed, most or omed)))
 
 
 # What imaging may say beside a grade.
@@ -148,9 +157,10 @@ def draw(drawing: str) -> Mapped:
     return Mapped(lesions=lesions, patients=patients, events=events, issues=[], counts=counts)
 
 
-def outcomes(drawing: str, study: str = "ryu2008", cutoff: date = LATER) -> Outcomes:
-    """The outcomes of *drawing* under *study*."""
-    return derive(draw(drawing), study=load_study(study), data_cutoff=cutoff)
+def outcomes(drawing: str, study: str | Study = "ryu2008", cutoff: date = LATER) -> Outcomes:
+    """The outcomes of *drawing* under *study*, or the one of that name."""
+    chosen = load_study(study) if isinstance(study, str) else study
+    return derive(draw(drawing), study=chosen, data_cutoff=cutoff)
 
 
 def response(

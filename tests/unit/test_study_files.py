@@ -23,6 +23,7 @@ TABLE = {
     "pain_delta": ["3 A", "2 P", "2 M", "3 P", "2 P"],
     "analgesics": ["blind A", "aware P", "aware M", "aware P", "aware P"],
     "omed_table": ["cdc-2022 A"] * 5,
+    "prn_orders": ["exclude A"] * 5,
     "omed_increase": ["any A"] * 5,
     "flare_days": ["14 A"] * 5,
     "relapse_delta": ["3 A", "2 A", "2 A", "3 A", "2 A"],
