@@ -42,6 +42,7 @@ COMPARISONS = (
     *(Comparison(*KM, rows) for rows in (1_000, 100_000, 1_000_000)),
     Comparison(*CLUSTERED, 100_000),
     *(Comparison(*CIF, rows) for rows in (1_000, 100_000)),
+    Comparison(*CIF, 1_000_000, rounds=1),  # a round takes lifelines most of a minute
     Comparison(*COX, 1_000),
     Comparison(*COX, 100_000, rounds=1),  # a round takes lifelines minutes
 )

@@ -2,8 +2,9 @@
 
     python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,peers,survival] [--out DIR]
 
-Prints the table and writes it to DIR/RESULTS.md, the raw rounds to DIR/results/. Exits with 1 if a subject
-did not find what its reference found, or could not be measured; never because something is slow.
+Prints the table and keeps the raw rounds in DIR/results/; DIR/RESULTS.md is made of the newest run of each
+part there. Exits with 1 if a subject did not find what its reference found, or could not be measured; never
+because something is slow.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from benchmarks import bench_import, bench_map, bench_peers, bench_survival, gen
 from benchmarks.floor import files
 from benchmarks.measure import ROOT, Clock, Differs, Round
-from benchmarks.table import Row, facts, page, write
+from benchmarks.table import PAGES, Row, facts, page, save, table
 
 SEED = 1
-PARTS = ("map", "import", "peers", "survival")
+PAGE = "RESULTS.md"
+PARTS = PAGES[PAGE]
 
 
 def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list[Round]]) -> Row:
@@ -40,19 +43,22 @@ def measured(subject: str, reference: str, clock: Clock, take: Callable[[], list
 
 def rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
     """The rows that *chosen* asks for."""
-    if "map" in chosen.only:
-        for way in bench_map.WAYS:
-            take = partial(bench_map.rounds, data, chosen.rounds, way)
-            yield measured(way.subject, bench_map.FLOOR, way.clock, take)
-        yield export_row(chosen)
-    if "import" in chosen.only:
-        yield measured(
-            "import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds)
-        )
-    if "peers" in chosen.only:
-        yield from peer_rows(chosen.rounds)
-    if "survival" in chosen.only:
-        yield from survival_rows(chosen.rounds)
+    for part in PARTS:
+        if part in chosen.only:
+            yield from (replace(row, part=part) for row in TAKEN[part](chosen, data))
+
+
+def map_rows(chosen: argparse.Namespace, data: Path) -> Iterator[Row]:
+    """Mapping beside the floor, in each way; then an export of which little is ours."""
+    for way in bench_map.WAYS:
+        take = partial(bench_map.rounds, data, chosen.rounds, way)
+        yield measured(way.subject, bench_map.FLOOR, way.clock, take)
+    yield export_row(chosen)
+
+
+def import_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
+    """What `import fhir_srs` costs."""
+    yield measured("import fhir_srs", "import msgspec", "wall", lambda: bench_import.rounds(chosen.rounds))
 
 
 def export_row(chosen: argparse.Namespace) -> Row:
@@ -64,7 +70,7 @@ def export_row(chosen: argparse.Namespace) -> Row:
         return measured(way.subject, "orjson.loads of those lines", way.clock, take)
 
 
-def peer_rows(number: int) -> Iterator[Row]:
+def peer_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
     """Other libraries to the same rows, or why one is not there."""
     with tempfile.TemporaryDirectory() as folder:
         gen.generate(bench_peers.PATIENTS, SEED, Path(folder))
@@ -76,17 +82,25 @@ def peer_rows(number: int) -> Iterator[Row]:
                     subject,
                     "our Structs, the same rows",
                     "cpu",
-                    bench_peers.taken(Path(folder), number, peer),
+                    bench_peers.taken(Path(folder), chosen.rounds, peer),
                 )
             except bench_peers.NotInstalled as reason:
                 yield Row(subject, "our Structs, the same rows", "cpu", problem=f"not measured: {reason}")
 
 
-def survival_rows(number: int) -> Iterator[Row]:
+def survival_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
     """Estimators beside lifelines."""
     for one in bench_survival.COMPARISONS:
         subject = f"{one.subject}, {one.rows:,} rows"
-        yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, number))
+        yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, chosen.rounds))
+
+
+TAKEN: Mapping[str, Callable[[argparse.Namespace, Path], Iterator[Row]]] = {
+    "map": map_rows,
+    "import": import_rows,
+    "peers": peer_rows,
+    "survival": survival_rows,
+}
 
 
 def arguments() -> argparse.Namespace:
@@ -107,9 +121,9 @@ def main() -> None:
         megabytes = sum(path.stat().st_size for path in files(data)) / 1e6
     what = f"generator {gen.GENERATOR}, seed {SEED}, {chosen.patients} patients"
     known = facts(what, megabytes, chosen.rounds, found)
-    text = page(known, found)
-    write(chosen.out, text, known, digests, found)
-    print(text)
+    save(chosen.out, known, digests, found)
+    (chosen.out / PAGE).write_text(page(chosen.out / "results", PARTS))
+    print(table(found))
     sys.exit(any(row.problem for row in found))
 
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.run_hapi [--patients N] [--outcomes N] [--rounds N] [--only pull,sync,write]
 
-Prints the table and writes it to RESULTS-hapi.md, the raw rounds to results/. The server runs on the
-same machine and is part of what is measured. Exits as `benchmarks.run` does.
+Prints the table and keeps the raw rounds in results/; RESULTS-hapi.md is made of the newest run of each part.
+The server runs on the same machine and is part of what is measured. Exits as `benchmarks.run` does.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from typing import Any
 from benchmarks import bench_pull, bench_sync, bench_write, gen
 from benchmarks.measure import ROOT
 from benchmarks.run import SEED, measured
-from benchmarks.table import Row, facts, page, write
+from benchmarks.table import PAGES, Row, facts, page, save, table
 from tests.hapi.launcher import Hapi, running_hapi
 
-PARTS = ("pull", "sync", "write")
-RESULTS = "RESULTS-hapi.md"
+PAGE = "RESULTS-hapi.md"
+PARTS = PAGES[PAGE]
 HEAP = "6g"  # the database is in memory, and each round writes its own results
 PULLS = {
     "pages": "the same pages, thrown away",
@@ -40,21 +41,23 @@ def rows(chosen: argparse.Namespace) -> Iterator[Row]:
             for reference, text in PULLS.items():
                 way: Any = reference
                 take = partial(bench_pull.rounds, hapi.base, chosen.rounds, reference=way, server=hapi.pid)
-                yield shared(measured(f"pull of {chosen.patients} patients", text, "wall", take))
+                yield shared("pull", measured(f"pull of {chosen.patients} patients", text, "wall", take))
         if "sync" in chosen.only:
             take = partial(bench_sync.rounds, hapi.base, chosen.rounds, server=hapi.pid)
-            yield shared(measured("sync with nothing new", "the searches that it needs", "wall", take))
+            yield shared(
+                "sync", measured("sync with nothing new", "the searches that it needs", "wall", take)
+            )
         if "write" in chosen.only:
             take = partial(
                 bench_write.rounds, hapi.base, chosen.write_rounds, units=chosen.outcomes, server=hapi.pid
             )
             subject = f"{chosen.outcomes:,} outcomes written and read back"
-            yield shared(measured(subject, "the same transactions posted", "wall", take))
+            yield shared("write", measured(subject, "the same transactions posted", "wall", take))
 
 
-def shared(row: Row) -> Row:
-    """*row*, with the client's share of CPU."""
-    return Row(row.subject, row.reference, row.clock, row.rounds, row.problem, share=True)
+def shared(part: str, row: Row) -> Row:
+    """*row* of *part*, with the client's share of CPU."""
+    return replace(row, share=True, part=part)
 
 
 @contextmanager
@@ -84,9 +87,9 @@ def main() -> None:
     known["data"] = (
         f"generator {gen.GENERATOR}, seed {SEED}, {chosen.patients} patients on HAPI FHIR JPA 8.8.0"
     )
-    text = page(known, found)
-    write(chosen.out, text, known, {}, found, page=RESULTS)
-    print(text)
+    save(chosen.out, known, {}, found)
+    (chosen.out / PAGE).write_text(page(chosen.out / "results", PARTS))
+    print(table(found))
     sys.exit(any(row.problem for row in found))
 
 

@@ -1,4 +1,4 @@
-"""What the run prints and keeps: one table under the facts of the machine, and the raw rounds."""
+"""What a run prints and keeps: the raw rounds, and pages made of the newest run of each part alone."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from benchmarks.bench_map import FLOOR
-from benchmarks.measure import ROOT, Clock, Round, Spread, flags, spread
+from benchmarks.measure import ROOT, Clock, Round, Sample, Spread, flags, spread
 
+# The parts of the runs that each page shows, in its order.
+PAGES = {"RESULTS.md": ("map", "import", "peers", "survival"), "RESULTS-hapi.md": ("pull", "sync", "write")}
 LIBRARIES = ("msgspec", "orjson", "httpx", "pydantic", "numpy", "lifelines")
 HEAD = """# Benchmarks
 
 Made by `make bench`, never typed. Quote the ratios: they move far less between machines than the times.
 A ratio is formed within a round; below 1 is faster than the reference. Times are those of the work itself,
-after the imports; `cpu` is user + system of that process.
+after the imports; `cpu` is user + system of that process. Each part stands as its newest run left it.
 """
 
 
@@ -27,7 +31,8 @@ class Row:
     """
     One line of the table. *rounds* is empty if *problem* says why.
 
-    With *share* the line says how much of the subject's wall time is CPU time of its own.
+    With *share* the line says how much of the subject's wall time is CPU time of its own. *part* is the part
+    of the run that took it.
     """
 
     subject: str
@@ -36,6 +41,7 @@ class Row:
     rounds: list[Round] = field(default_factory=list)
     problem: str = ""
     share: bool = False
+    part: str = ""
 
 
 def table(found: list[Row]) -> str:
@@ -110,41 +116,57 @@ def _cores() -> int:
     )
 
 
-def write(
-    out: Path,
-    text: str,
-    known: dict[str, str],
-    digests: dict[str, str],
-    found: list[Row],
-    *,
-    page: str = "RESULTS.md",
-) -> None:
-    """*page*, and the raw rounds beside it."""
+def save(out: Path, known: dict[str, str], digests: dict[str, str], found: list[Row]) -> None:
+    """The raw rounds of a run, below *out*."""
     raw = {
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "facts": known,
         "sha256": digests,
-        "rows": [
-            {
-                "subject": row.subject,
-                "reference": row.reference,
-                "clock": row.clock,
-                "problem": row.problem,
-                "rounds": [
-                    one._asdict() | {"reference": one.reference._asdict(), "subject": one.subject._asdict()}
-                    for one in row.rounds
-                ],
-            }
-            for row in found
-        ],
+        "rows": [_raw(row) for row in found],
     }
     (out / "results").mkdir(parents=True, exist_ok=True)
-    kind = page.removeprefix("RESULTS").removesuffix(".md")
-    name = f"{known['date']}-{known['commit'].split()[0]}{kind}.json"
-    (out / "results" / name).write_text(json.dumps(raw, indent=1) + "\n")
-    (out / page).write_text(text)
+    name = "-".join((known["date"], known["commit"].split()[0], *sorted({row.part for row in found})))
+    (out / "results" / f"{name}.json").write_text(json.dumps(raw, indent=1) + "\n")
 
 
-def page(known: dict[str, str], found: list[Row]) -> str:
-    """RESULTS.md: the facts, then the table."""
-    lines = [f"- {name}: {text}" for name, text in known.items()]
-    return "\n".join([HEAD, *lines, "", table(found), ""])
+def _raw(row: Row) -> dict[str, Any]:
+    rounds = [
+        one._asdict() | {"reference": one.reference._asdict(), "subject": one.subject._asdict()}
+        for one in row.rounds
+    ]
+    told = {
+        name: getattr(row, name) for name in ("part", "subject", "reference", "clock", "problem", "share")
+    }
+    return {**told, "rounds": rounds}
+
+
+def _row(raw: dict[str, Any]) -> Row:
+    """A row as `save` kept it."""
+    rounds = [
+        Round(**one | {"reference": Sample(**one["reference"]), "subject": Sample(**one["subject"])})
+        for one in raw["rounds"]
+    ]
+    return Row(**{**raw, "rounds": rounds})
+
+
+def page(folder: Path, parts: tuple[str, ...]) -> str:
+    """
+    A page of the newest run of each of *parts* in *folder*: a section a run, its facts above its table.
+
+    A run of some parts leaves the others as they were.
+    """
+    return "\n".join([HEAD, *_sections(folder, parts)])
+
+
+def _sections(folder: Path, parts: tuple[str, ...]) -> Iterator[str]:
+    runs = sorted((json.loads(path.read_text()) for path in folder.glob("*.json")), key=_written)
+    newest = {row["part"]: number for number, run in enumerate(runs) for row in run["rows"] if "part" in row}
+    for number in dict.fromkeys(newest[part] for part in parts if part in newest):
+        mine = [part for part in parts if newest.get(part) == number]
+        yield f"## {', '.join(mine)}\n"
+        yield from (f"- {name}: {text}" for name, text in runs[number]["facts"].items())
+        yield f"\n{table([_row(row) for row in runs[number]['rows'] if row['part'] in mine])}\n"
+
+
+def _written(run: dict[str, Any]) -> str:
+    return str(run.get("written", run["facts"]["date"]))

@@ -3,7 +3,8 @@
 Generated: the folder picture of DEVELOPING.md (from the modules' own first sentences), docs/cli.md (from
 the help texts), docs/issues.md (from mappings/issues.csv), docs/mapping.md (from mappings/README.md and the
 drawn tests), docs/endpoints.md (from the study files and the drawn tests), docs/reliability.md (from the
-names of the tests) and the marked blocks of docs/statistics.md.
+names of the tests), the marked blocks of docs/statistics.md, and the results of the benchmarks (from their
+raw rounds).
 Also checked: relative links in Markdown, and that every id of docs/reliability.md has a test.
 """
 
@@ -98,6 +99,14 @@ def issues(_: str) -> str:
     return "# Issue reasons\n\nMade by `make docs` from `mappings/issues.csv`.\n\n" + "\n".join(table) + "\n"
 
 
+def benchmarks(page: str) -> Callable[[str], str]:
+    """A renderer of one page of benchmarks, of what its runs kept in benchmarks/results."""
+    sys.path.insert(0, str(ROOT))
+    from benchmarks import table
+
+    return lambda _: table.page(ROOT / "benchmarks" / "results", table.PAGES[page])
+
+
 RENDERED: dict[str, Callable[[str], str]] = {
     "docs/cli.md": cli,
     "docs/endpoints.md": endpoints,
@@ -106,6 +115,7 @@ RENDERED: dict[str, Callable[[str], str]] = {
     "docs/reliability.md": reliability,
     "docs/statistics.md": statistics,
     "DEVELOPING.md": picture,
+    **{f"benchmarks/{page}": benchmarks(page) for page in ("RESULTS.md", "RESULTS-hapi.md")},
 }
 
 
