@@ -87,7 +87,7 @@ def testserver(
 
 @app.command()
 def synth(
-    out: Annotated[Path, typer.Option(help="folder for the NDJSON files and truth.csv")],
+    out: Annotated[Path, typer.Option(help="folder for the NDJSON files and their truth")],
     patients: Annotated[int, typer.Option(help="how many patients")] = 100,
     seed: Annotated[int, typer.Option(help="same seed, same bytes")] = 2008,
     cohort: Annotated[CohortName, typer.Option(help="which cohort")] = CohortName.RANDOM,

@@ -23,6 +23,7 @@ CONFIRMED_AFTER = {"spino": timedelta(days=42), "bahig": timedelta(days=183)}
 AS_EVENT = "indeterminate-as-event"
 EPIDURAL = "epidural"
 ENDPOINT = "local-failure"
+PASSED = "pseudoprogression"
 
 
 class Judged(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,15 +85,23 @@ def _timed(
     if judged.last is not None:
         censor = Occurrence(on=judged.last.on, description="last imaging", sources=judged.last.sources)
     unsettled = judged.indeterminate is not None and not growth
+    death = None if unsettled else death_within(course, study.death_gap, censor.on)
     return time_to_event(
         subject,
         course.t0,
-        events=[judged.event, indeterminate, _retreated(course)],
-        competing=[] if unsettled else [death_within(course, study.death_gap, censor.on)],
+        events=[judged.event, indeterminate, _passed(_retreated(course), judged)],
+        competing=[_passed(death, judged)],
         censor=msgspec.structs.replace(censor, flags=judged.flags),
         also=course.lesion.sources,
         seen=censor.on,
     )
+
+
+def _passed(end: Occurrence | None, judged: Judged) -> Occurrence | None:
+    """*end* with word of growth that had passed before: pseudoprogression is counted whatever came later."""
+    if end is None or PASSED not in judged.flags:
+        return end
+    return msgspec.structs.replace(end, flags=(*end.flags, PASSED))
 
 
 def _retreated(course: Course) -> Occurrence | None:
@@ -129,7 +138,7 @@ def judge(course: Course, study: Study) -> Judged:
             before = scans[number - 1] if number else None
             growth = _occurrence(scans[number], "growth that no later scan settles", ("indeterminate",))
             return Judged(indeterminate=growth, last=before, flags=(*flags, "indeterminate"))
-        flags, place = ("pseudoprogression",), passed + 1
+        flags, place = (PASSED,), passed + 1
     return Judged(last=scans[-1] if scans else None, flags=flags)
 
 

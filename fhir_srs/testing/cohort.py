@@ -6,14 +6,14 @@ patients. The truth is read off the latent course (`cohort_latent.py`) before a 
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from random import Random
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 
@@ -22,6 +22,9 @@ from fhir_srs.testing.cohort_fhir import MARKER_NAME, build_patient, patient_ide
 from fhir_srs.testing.cohort_latent import RANDOM_CUTOFF, LatentLesion, LatentPatient, random_patient
 from fhir_srs.testing.cohort_ryu import RYU_CUTOFF, ryu_patients
 from fhir_srs.testing.cohort_shapes import Shapes, Style, draw_style
+from fhir_srs.testing.cohort_spine import BILSKY, SCALES, Course, Spine, SpineCourse, Toxicity, draw_spine
+
+Level = TypeVar("Level", str, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,41 @@ class TruthRow:
     relapse_day: int | None
 
 
-TRUTH_COLUMNS = tuple(field.name for field in fields(TruthRow))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingsRow:
+    """One treated lesion, the rest of its truth; the columns of `truth_findings.csv` in order.
+
+    Days count from the last fraction. A grade is that of before, and another from a visit on, if it changes.
+    *growth_day* and *pseudoprogression_day* are first scans, *acute* and *late* the patient's grades.
+    """
+
+    patient_identifier: str
+    levels: tuple[str, ...]
+    start: date
+    end: date
+    visits: tuple[int, ...]
+    neuro_scale: str | None
+    neuro: str | None
+    neuro_later: str | None
+    neuro_day: int | None
+    walks: bool | None
+    walks_later: bool | None
+    walking_day: int | None
+    epidural: str
+    epidural_later: str | None
+    epidural_day: int | None
+    growth_day: int | None
+    pseudoprogression_day: int | None
+    fracture_before: bool
+    fracture_day: int | None
+    cord_compression: bool
+    retreatment_day: int | None
+    acute: int | None
+    late: int | None
+
+
+TRUTH_COLUMNS = tuple(one.name for one in fields(TruthRow))
+FINDINGS_COLUMNS = tuple(one.name for one in fields(FindingsRow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +92,7 @@ class PatientRecord:
 
     resources: list[Json]
     truth: list[TruthRow]
+    findings: list[FindingsRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +102,7 @@ class Cohort:
     resources: list[Json]
     truth: list[TruthRow]
     cutoff: date
+    findings: list[FindingsRow] = field(default_factory=list)
 
     def records(self) -> Iterator[list[Json]]:
         """The resources of one patient at a time."""
@@ -114,6 +153,7 @@ def _cohort(records: Iterable[PatientRecord], cutoff: date) -> Cohort:
     for record in records:
         cohort.resources.extend(record.resources)
         cohort.truth.extend(record.truth)
+        cohort.findings.extend(record.findings)
     return cohort
 
 
@@ -122,7 +162,10 @@ def _record(patient: LatentPatient, name: str, seed: int, shapes: Shapes) -> Pat
     rng = Random(f"shapes:{patient_id}")
     style = draw_style(rng, shapes)
     truth = [_truth(patient, lesion, patient_id, style) for lesion in patient.lesions]
-    return PatientRecord(build_patient(patient, patient_id, style, shapes, rng), truth)
+    course = draw_spine(patient, Random(f"spine:{patient_id}"))
+    resources = build_patient(patient, course, patient_id, style, shapes, rng)
+    spines = zip(truth, course.lesions, strict=True) if shapes.findings else ()
+    return PatientRecord(resources, truth, [_findings(row, spine, course) for row, spine in spines])
 
 
 def _truth(patient: LatentPatient, lesion: LatentLesion, patient_id: str, style: Style) -> TruthRow:
@@ -143,9 +186,51 @@ def _truth(patient: LatentPatient, lesion: LatentLesion, patient_id: str, style:
     )
 
 
+def _findings(row: TruthRow, spine: Spine, course: SpineCourse) -> FindingsRow:
+    neuro, neuro_later, neuro_day = _graded(spine.neuro, SCALES[spine.scale])
+    walks, walks_later, walking_day = _graded(spine.walking, (False, True))
+    epidural, epidural_later, epidural_day = _graded(spine.epidural, BILSKY)
+    return FindingsRow(
+        patient_identifier=row.patient_identifier,
+        levels=row.levels,
+        start=row.start,
+        end=row.end,
+        visits=spine.visits,
+        neuro_scale=None if neuro is None else spine.scale,
+        neuro=neuro,
+        neuro_later=neuro_later,
+        neuro_day=neuro_day,
+        walks=walks,
+        walks_later=walks_later,
+        walking_day=walking_day,
+        epidural=epidural or BILSKY[0],
+        epidural_later=epidural_later,
+        epidural_day=epidural_day,
+        growth_day=spine.growth_day,
+        pseudoprogression_day=spine.pseudo_day,
+        fracture_before=spine.fracture_before,
+        fracture_day=spine.fracture_day,
+        cord_compression=spine.cord_compression,
+        retreatment_day=spine.retreatment_day,
+        acute=_grade(course.acute),
+        late=_grade(course.late),
+    )
+
+
+def _graded(course: Course | None, levels: Sequence[Level]) -> tuple[Level | None, Level | None, int | None]:
+    """The grade before, the later one and its day: what was not examined, or did not change, is None."""
+    if course is None or course.day is None:
+        return (None if course is None else levels[course.before]), None, None
+    return levels[course.before], levels[course.after], course.day
+
+
+def _grade(toxicity: Toxicity | None) -> int | None:
+    return None if toxicity is None else toxicity.grade
+
+
 def write_cohort(cohort: Cohort, folder: Path) -> None:
-    """Write one NDJSON file per resource type and `truth.csv` into *folder*, made if it is missing."""
-    write_records([PatientRecord(cohort.resources, cohort.truth)], folder)
+    """Write one NDJSON file per resource type and the truth into *folder*, made if it is missing."""
+    write_records([PatientRecord(cohort.resources, cohort.truth, cohort.findings)], folder)
 
 
 def write_records(records: Iterable[PatientRecord], folder: Path) -> None:
@@ -153,11 +238,12 @@ def write_records(records: Iterable[PatientRecord], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     encode = msgspec.json.Encoder().encode
     files: dict[str, BinaryIO] = {}
-    with ExitStack() as stack, (folder / "truth.csv").open("w", newline="", encoding="utf-8") as truth:
-        rows = csv.writer(truth, lineterminator="\n")
-        rows.writerow(TRUTH_COLUMNS)
+    with ExitStack() as stack:
+        truth = _table(stack, folder / "truth.csv", TRUTH_COLUMNS)
+        findings = _table(stack, folder / "truth_findings.csv", FINDINGS_COLUMNS)
         for record in records:
-            rows.writerows(_cells(row) for row in record.truth)
+            truth(record.truth)
+            findings(record.findings)
             for resource in record.resources:
                 name = resource["resourceType"]
                 if name not in files:
@@ -165,32 +251,43 @@ def write_records(records: Iterable[PatientRecord], folder: Path) -> None:
                 files[name].write(encode(resource) + b"\n")
 
 
+def _table(stack: ExitStack, path: Path, columns: Sequence[str]) -> Callable[[Iterable[object]], None]:
+    """A new file at *path* with a head of *columns*, and what adds rows to it."""
+    writer = csv.writer(
+        stack.enter_context(path.open("w", newline="", encoding="utf-8")), lineterminator="\n"
+    )
+    writer.writerow(columns)
+    return lambda rows: writer.writerows(_cells(row, columns) for row in rows)
+
+
 def truth_csv(rows: Iterable[TruthRow]) -> str:
     """*rows* as the text of `truth.csv`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(TRUTH_COLUMNS)
-    writer.writerows(_cells(row) for row in rows)
+    writer.writerows(_cells(row, TRUTH_COLUMNS) for row in rows)
     return text.getvalue()
 
 
-def _cells(row: TruthRow) -> list[str]:
-    return [_cell(getattr(row, name)) for name in TRUTH_COLUMNS]
+def _cells(row: object, columns: Sequence[str]) -> list[str]:
+    return [_cell(getattr(row, name)) for name in columns]
 
 
 def _cell(value: object) -> str:
-    """*value* as a cell: levels joined by semicolons, nothing for None, `true` or `false`."""
+    """*value* as a cell: several joined by semicolons, nothing for None, `true` or `false`."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    return ";".join(value) if isinstance(value, tuple) else str(value)
+    return ";".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 __all__ = [
+    "FINDINGS_COLUMNS",
     "MARKER_NAME",
     "TRUTH_COLUMNS",
     "Cohort",
+    "FindingsRow",
     "PatientRecord",
     "Shapes",
     "TruthRow",

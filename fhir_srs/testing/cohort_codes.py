@@ -11,6 +11,9 @@ Json = dict[str, Any]
 SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+# Our own CodeSystem: no standard code was found for these scales.
+OWN_SCALES = "https://fhir-srs.example.org/CodeSystem/scale"
 UCUM = "http://unitsofmeasure.org"
 ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
 MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"

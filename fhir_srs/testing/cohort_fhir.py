@@ -16,6 +16,7 @@ from fhir_srs.testing.cohort_codes import (
     extension,
 )
 from fhir_srs.testing.cohort_courses import build_courses, level_concept, other_treatments
+from fhir_srs.testing.cohort_findings import build_findings
 from fhir_srs.testing.cohort_latent import LatentLesion, LatentPatient
 from fhir_srs.testing.cohort_records import (
     build_contact,
@@ -27,6 +28,7 @@ from fhir_srs.testing.cohort_records import (
     build_void_pain,
 )
 from fhir_srs.testing.cohort_shapes import Shapes, Style
+from fhir_srs.testing.cohort_spine import SpineCourse
 
 # In every name, address and narrative: found anywhere outside the source data, it is a leak.
 MARKER_NAME = "Zzmarkername"
@@ -35,7 +37,12 @@ _SYNTHETIC: Json = {"system": f"{TERMINOLOGY}v3-ActReason", "code": "HTEST", "di
 
 
 def build_patient(
-    patient: LatentPatient, patient_id: str, style: Style, shapes: Shapes, rng: Random
+    patient: LatentPatient,
+    course: SpineCourse,
+    patient_id: str,
+    style: Style,
+    shapes: Shapes,
+    rng: Random,
 ) -> list[Json]:
     """All resources of *patient*, the Patient first, each marked as synthetic (HTEST)."""
     conditions = _conditions(patient_id, patient, style)
@@ -43,15 +50,23 @@ def build_patient(
     pairs = list(zip(patient.lesions, spinal, strict=True))
     courses = build_courses(patient_id, pairs, style, rng, noise=shapes.noise)
     first = min(lesion.start for lesion in patient.lesions)
+    pain = list(build_pain(patient_id, courses.written, style, rng))
+    # Drawn in any case, so that what follows does not move.
+    at_random = list(build_status(patient_id, courses.written, patient.last_contact, rng))
     resources = [
         _person(patient_id, patient, style),
         *conditions,
         *courses.resources,
-        *build_pain(patient_id, courses.written, style, rng),
+        *pain,
         *build_medications(patient_id, patient, style),
-        *build_status(patient_id, courses.written, patient.last_contact, rng),
+        *([] if shapes.findings else at_random),
         *build_contact(patient_id, patient, rng),
     ]
+    if shapes.findings:
+        spines = dict(zip(patient.lesions, course.lesions, strict=True))
+        pairs_written = [(item, spines[item.lesion]) for item in courses.written]
+        own = Random(f"findings:{patient_id}")
+        resources.extend(build_findings(patient_id, pairs_written, course, style, own))
     if shapes.noise:
         resources.extend(build_noise(patient_id, first, rng))
         if rng.random() < 0.3:

@@ -43,7 +43,7 @@ def build_pain(patient_id: str, written: Sequence[Written], style: Style, rng: R
             # With a clock on treatment and score, the later one would be day 0 of follow-up.
             clock = None if score.on in treated else style.clock
             yield {
-                **_observation(
+                **build_observation(
                     f"{patient_id}-pain-{number}-{visit}", patient_id, _PAIN[style.pain_code], _SURVEY
                 ),
                 "effectiveDateTime": score.on.isoformat() + (clock or ""),
@@ -101,7 +101,7 @@ def build_void_pain(patient_id: str, written: Sequence[Written], style: Style, r
     item = rng.choice(written)
     for number, score in enumerate(item.lesion.scores[:2], 1):
         pain = {
-            **_observation(f"{patient_id}-void-{number}", patient_id, _PAIN[style.pain_code], _SURVEY),
+            **build_observation(f"{patient_id}-void-{number}", patient_id, _PAIN[style.pain_code], _SURVEY),
             "effectiveDateTime": score.on.isoformat(),
             "bodySite": level_concept(item.lesion.levels[0], style),
         }
@@ -169,7 +169,7 @@ def build_status(patient_id: str, written: Sequence[Written], until: date, rng: 
                 "procedureCode": [concept(SNOMED, "113091000", "Magnetic resonance imaging (procedure)")],
             }
             yield {
-                **_observation(base, patient_id, code, _LABORATORY),
+                **build_observation(base, patient_id, code, _LABORATORY),
                 "meta": {"profile": [f"{MCODE}mcode-cancer-disease-status"]},
                 "extension": [
                     extension(
@@ -187,13 +187,13 @@ def build_contact(patient_id: str, patient: LatentPatient, rng: Random) -> Itera
     contact = concept(LOINC, "21975-8", "Date of last contact or death")
     day = patient.last_contact.isoformat()
     yield {
-        **_observation(f"{patient_id}-contact", patient_id, contact, _SURVEY),
+        **build_observation(f"{patient_id}-contact", patient_id, contact, _SURVEY),
         "effectiveDateTime": day,
         "valueDateTime": day,
     }
     ecog = concept(LOINC, "89247-1", "ECOG Performance Status score")
     yield {
-        **_observation(f"{patient_id}-ecog", patient_id, ecog, _SURVEY),
+        **build_observation(f"{patient_id}-ecog", patient_id, ecog, _SURVEY),
         "effectiveDateTime": min(lesion.start for lesion in patient.lesions).isoformat(),
         "valueInteger": rng.randint(0, 2),
     }
@@ -203,7 +203,7 @@ def build_noise(patient_id: str, start: date, rng: Random) -> Iterator[Json]:
     """Observations of no interest: a haemoglobin and a blood pressure."""
     haemoglobin = concept(LOINC, "718-7", "Hemoglobin [Mass/volume] in Blood")
     yield {
-        **_observation(f"{patient_id}-hb", patient_id, haemoglobin, _LABORATORY),
+        **build_observation(f"{patient_id}-hb", patient_id, haemoglobin, _LABORATORY),
         "effectiveDateTime": start.isoformat(),
         "valueQuantity": quantity(rng.randint(80, 150) / 10, "g/dL"),
     }
@@ -218,7 +218,7 @@ def build_vitals(patient_id: str, start: date, count: int, rng: Random) -> Itera
             yield _blood_pressure(f"{patient_id}-bp-{number}", patient_id, on, rng)
         else:
             yield {
-                **_observation(f"{patient_id}-hr-{number}", patient_id, _HEART_RATE, _VITAL),
+                **build_observation(f"{patient_id}-hr-{number}", patient_id, _HEART_RATE, _VITAL),
                 "effectiveDateTime": f"{on.isoformat()}T10:00:00Z",
                 "valueQuantity": quantity(rng.randint(55, 110), "/min"),
             }
@@ -232,7 +232,7 @@ _DIASTOLIC = concept(LOINC, "8462-4", "Diastolic blood pressure")
 
 def _blood_pressure(observation_id: str, patient_id: str, on: date, rng: Random) -> Json:
     return {
-        **_observation(observation_id, patient_id, _PRESSURE, _VITAL),
+        **build_observation(observation_id, patient_id, _PRESSURE, _VITAL),
         "effectiveDateTime": on.isoformat(),
         "component": [
             {"code": _SYSTOLIC, "valueQuantity": quantity(rng.randint(100, 170), "mm[Hg]")},
@@ -241,7 +241,8 @@ def _blood_pressure(observation_id: str, patient_id: str, on: date, rng: Random)
     }
 
 
-def _observation(observation_id: str, patient_id: str, code: Json, category: list[Json]) -> Json:
+def build_observation(observation_id: str, patient_id: str, code: Json, category: list[Json]) -> Json:
+    """A final Observation of *code*, without a date or a value."""
     return {
         "resourceType": "Observation",
         "id": observation_id,

@@ -18,7 +18,8 @@ class Shapes:
     """The spellings to draw from, equally often; one named twice comes twice as often.
 
     *noise* says whether other treatments, laboratory values, void scores and copies of courses occur;
-    *vitals* is the number of irrelevant Observations added to each patient.
+    *findings* whether the spine and the nerves are examined, else a disease status stands here and there, at
+    random; *vitals* is the number of irrelevant Observations added to each patient.
     """
 
     routes: tuple[Route, ...] = ("mcode", "mcode", "mcode-stu2", "codex", "codex", "surgical", "surgical")
@@ -29,6 +30,7 @@ class Shapes:
     pain_links: tuple[PainLink, ...] = ("patient", "focus", "volume", "body-site", "part-of", "condition")
     prescribing: tuple[Prescribing, ...] = ("MedicationRequest", "MedicationStatement")
     noise: bool = True
+    findings: bool = True
     vitals: int = 0
 
 

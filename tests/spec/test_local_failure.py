@@ -20,6 +20,9 @@ SPINO = {
         f"A | 90 | {WORSE}\nA | 150 | {STABLE}", "censored 150", "pseudoprogression"),
     "early growth that then shrinks": (
         f"A | 90 | {WORSE}\nA | 120 | {BETTER}", "censored 120", "pseudoprogression"),
+    "early growth that passed, then death: told all the same": (
+        f"A | 90 | {WORSE}\nA | 150 | {STABLE}\n- | 200 | death |", "competing 200 death",
+        "pseudoprogression"),
     "pseudoprogression, later true progression": (
         f"A | 90 | {WORSE}\nA | 150 | {STABLE}\nA | 300 | {WORSE}\nA | 350 | {WORSE}", "event 300",
         "pseudoprogression"),

@@ -5,7 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ import pytest
 from fhir.resources.R4B import get_fhir_model_class
 
 from fhir_srs.testing.cohort import (
+    FINDINGS_COLUMNS,
     MARKER_NAME,
     Cohort,
     Shapes,
@@ -143,6 +144,33 @@ def test_truth_csv_has_the_agreed_columns_and_a_row_for_each_lesion(drawn: Cohor
     assert len(rows) == len(drawn.truth)
     assert {row["reirradiation"] for row in rows} == {"true", "false"}
     assert [Decimal(row["dose_gy"]) for row in rows] == [row.dose_gy for row in drawn.truth]
+
+
+def test_the_rest_of_the_truth_stands_beside_it_row_by_row(drawn: Cohort, tmp_path: Path) -> None:
+    write_cohort(drawn, tmp_path)
+    with (tmp_path / "truth_findings.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == FINDINGS_COLUMNS
+    assert [row["start"] for row in rows] == [one.start.isoformat() for one in drawn.truth]
+    assert [row["visits"] for row in rows] == [";".join(map(str, one.visits)) for one in drawn.findings]
+    assert {row["neuro_scale"] for row in rows} == {"asia", "frankel", "muscle-grade", ""}
+
+
+def test_without_findings_there_is_no_truth_of_them_and_all_else_stays() -> None:
+    """The data of the benchmarks are made so."""
+    whole, bare = random_cohort(5, 3), random_cohort(5, 3, shapes=Shapes(findings=False))
+    assert bare.truth == whole.truth
+    assert bare.findings == []
+    kept = [each for each in whole.resources if "-spine-" not in each["id"]]
+    assert [each for each in kept if each["resourceType"] != "AdverseEvent"] == [
+        each for each in bare.resources if "-status-" not in each["id"]
+    ]
+
+
+def test_nothing_is_found_after_death_or_last_contact(drawn: Cohort) -> None:
+    contact = {row.patient_identifier: row.last_contact for row in drawn.truth}
+    for row in drawn.findings:
+        assert all(row.end + timedelta(days=day) <= contact[row.patient_identifier] for day in row.visits)
 
 
 def test_each_type_has_its_file_and_each_resource_its_line(drawn: Cohort, tmp_path: Path) -> None:
