@@ -23,6 +23,11 @@ FigureWords = Annotated[
 ]
 
 
+By = Annotated[
+    str | None, typer.Option(metavar="GROUPING", help="in parts of the cohort, such as dose-group")
+]
+
+
 Sources = Annotated[
     list[Path], typer.Argument(metavar="SOURCE", help="files or folders: .ndjson, .ndjson.gz, .json")
 ]

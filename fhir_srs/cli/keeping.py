@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhir_srs.cli.application import app
-from fhir_srs.cli.arguments import AsJson, FigureWords, Settings
+from fhir_srs.cli.arguments import AsJson, By, FigureWords, Settings
 from fhir_srs.cli.terminal import note, say, say_all
 from fhir_srs.errors import DataError, UsageError
 
@@ -99,9 +99,14 @@ def explain(
     ] = None,
     endpoint: Annotated[str | None, typer.Argument(metavar="ENDPOINT", help="this endpoint only")] = None,
     figure: FigureWords = None,
+    by: By = None,
     as_json: Annotated[bool, typer.Option("--json", help="as one JSON object")] = False,
 ) -> None:
-    """Show where a number comes from: of a lesion, an endpoint of it, or a printed figure of all."""
+    """
+    Show where a number comes from: of a lesion, an endpoint of it, or a printed figure of all.
+
+    With --by the figures of those parts of the cohort can be asked for too.
+    """
     from fhir_srs.config import load_settings
     from fhir_srs.report.explain import explanation_json, explanation_text
     from fhir_srs.report.figure import figure_text
@@ -111,7 +116,7 @@ def explain(
         raise UsageError("explain takes a LESION, or --figure with the words of a figure")
     settings = load_settings(config)
     if figure is not None:
-        found = explained_figure(settings, figure)
+        found = explained_figure(settings, figure, by=by)
         say(explanation_json(found).decode() if as_json else figure_text(found))
     elif lesion is not None:
         told = explained(settings, lesion, endpoint)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fhir_srs.cli.application import app
-from fhir_srs.cli.arguments import FigureWords, ProfileName, Sources, text_of
+from fhir_srs.cli.arguments import By, FigureWords, ProfileName, Sources, text_of
 from fhir_srs.cli.mapping import need_readable
 from fhir_srs.cli.terminal import note, note_lines, say
 from fhir_srs.errors import UsageError
 
 if TYPE_CHECKING:
-    from fhir_srs.endpoints import Study
+    from fhir_srs.estimates.analysis import Analysis
     from fhir_srs.mapping.tally import Tally
     from fhir_srs.model import Mapped
 
@@ -40,9 +40,7 @@ def endpoints(
     cutoff: Annotated[str, typer.Option(metavar="DATE", help="last date that may count, as 2026-06-30")],
     profile: ProfileName = "mcode",
     format_: Annotated[Format, typer.Option("--format", help="how to print")] = Format.TABLE,
-    by: Annotated[
-        str | None, typer.Option(metavar="GROUPING", help="in parts of the cohort, such as dose-group")
-    ] = None,
+    by: By = None,
     baseline: Annotated[bool, typer.Option("--baseline", help="who was treated, and evaluable")] = False,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="the primary figures under other definitions")
@@ -68,10 +66,10 @@ def endpoints(
     last_day = _day(cutoff)
     studies = [load_study(name) for name in study]
     mapped, tally = _mapped(sources, profile)
-    if figure is not None:
-        say(_explained(mapped, studies, last_day, figure, as_json=format_ is Format.JSON))
-        return
     found = [analyse(mapped, one, last_day, asked) for one in studies]
+    if figure is not None:
+        say(_explained(found, last_day, figure, as_json=format_ is Format.JSON))
+        return
     printers: dict[Format, Callable[[], str]] = {
         Format.TABLE: lambda: analyses_text(found),
         Format.JSON: lambda: analyses_json(found, cutoff=last_day, counts=mapped_counts(tally)).decode(),
@@ -81,17 +79,12 @@ def endpoints(
     note_lines(attrition_lines(tally))
 
 
-def _explained(
-    mapped: "Mapped", studies: "Sequence[Study]", cutoff: date, figure: str, *, as_json: bool
-) -> str:
-    """The figure of *studies* that has the words of *figure*, explained."""
-    from fhir_srs.endpoints import derive
-    from fhir_srs.estimates import estimate
+def _explained(found: "Sequence[Analysis]", cutoff: date, figure: str, *, as_json: bool) -> str:
+    """The figure of *found* that has the words of *figure*, explained."""
     from fhir_srs.report.explain import explanation_json
-    from fhir_srs.report.figure import explain_figure, figure_text
+    from fhir_srs.report.figure import explain_figure, figure_text, printed
 
-    outcomes = [derive(mapped, study=one, data_cutoff=cutoff) for one in studies]
-    told = explain_figure([(one, estimate(one)) for one in outcomes], figure)
+    told = explain_figure([table for one in found for table in printed(one, cutoff)], figure)
     return explanation_json(told).decode() if as_json else figure_text(told)
 
 

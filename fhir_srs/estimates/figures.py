@@ -9,7 +9,6 @@ from statistics import median
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.grounds import (
@@ -87,9 +86,9 @@ def survival_figures(
 ) -> Figures:
     """Survival at *days*, and its median where asked; competing events are censored when last looked for."""
     curve = kaplan_meier(watched_days(rows), events_of(rows), clusters_of(rows))
-    terms, errors = survival_terms(curve), (curve.days, curve.std_error)
+    terms = survival_terms(curve)
     for day in days:
-        figure = at_day(curve.at(day), terms, _error(errors, day))
+        figure = at_day(curve.at(day), terms)
         yield named(_of(figure, rows, left_out), time_days=day, **names)
     if quantile:
         figure = crossing(curve.quantile(0.5), terms)
@@ -106,10 +105,10 @@ def incidence_figures(
 ) -> Figures:
     """Cumulative incidence of the event at *days*, and its median where asked."""
     curve = aalen_johansen(days_of(rows), statuses(rows), clusters_of(rows))
-    terms, errors = incidence_terms(curve), (curve.days, curve.std_error(1))
+    terms = incidence_terms(curve)
     competing = sum(row.status is Status.COMPETING for row in rows)
     for day in days:
-        figure = at_day(curve.at(day, 1), terms, _error(errors, day))
+        figure = at_day(curve.at(day, 1), terms)
         yield named(_of(figure, rows, left_out), time_days=day, competing=competing, **names)
     if quantile:
         figure = crossing(curve.quantile(0.5, 1), terms)
@@ -119,13 +118,6 @@ def incidence_figures(
 
 def _of(figure: Estimate, rows: Rows, left_out: tuple[LeftOut, ...]) -> Estimate:
     return grounded(figure, rows, events_of(rows), left_out)
-
-
-def _error(errors: tuple[Any, Any], day: int) -> float | None:
-    """The standard error of a curve on *day*; None before its first day."""
-    days, error = errors
-    place = int(np.searchsorted(days, day, side="right")) - 1
-    return float(error[place]) if place >= 0 else None
 
 
 def beside_figures(rows: Rows, days: Sequence[int], **names: Any) -> Figures:
@@ -215,7 +207,11 @@ def named(found: Estimate, **names: Any) -> Estimate:
 
 def complement(found: Estimate) -> Estimate:
     """1 - *found*, its bounds exchanged."""
-    said = () if found.value is None else (f"1 - {found.value:.6f} = {1 - found.value:.6f}",)
+    said = (
+        ()
+        if found.value is None
+        else (f"1 - {found.value:.6f} = {1 - found.value:.6f}, its limits likewise",)
+    )
     return msgspec.structs.replace(
         reckoned(found, *said),
         value=None if found.value is None else 1 - found.value,

@@ -104,16 +104,20 @@ def incidence_terms(curve: Incidence) -> tuple[Term, ...]:
     )
 
 
-def at_day(found: Estimate, terms: tuple[Term, ...], error: float | None) -> Estimate:
+def at_day(found: Estimate, terms: tuple[Term, ...]) -> Estimate:
     """*found*, a figure of a curve on its day, with the terms up to it and how they come to the value."""
     if found.value is None or found.time_days is None:
         return reckoned(found, terms=terms)
     taken = tuple(term for term in terms if term.day <= found.time_days)
     rises = found.method.startswith("Aalen-Johansen")
-    said = [_sum(taken, found) if rises else _product(taken, found)]
-    if error is not None and found.low is not None:
-        said.append(f"standard error {error:.6f} before the factors that the method names")
-    return reckoned(found, *said, terms=taken)
+    return _before(found, _sum(taken, found) if rises else _product(taken, found), taken)
+
+
+def _before(found: Estimate, said: str, terms: tuple[Term, ...]) -> Estimate:
+    """*found* with *said* of its value, before what it says of its interval."""
+    before = found.grounds or Grounds()
+    grounds = msgspec.structs.replace(before, arithmetic=(said, *before.arithmetic), terms=terms)
+    return msgspec.structs.replace(found, grounds=grounds)
 
 
 def _product(terms: Sequence[Term], found: Estimate) -> str:
@@ -141,10 +145,10 @@ def crossing(found: Estimate, terms: tuple[Term, ...]) -> Estimate:
     """*found*, the median of a curve, with the day on which the curve crossed one half."""
     if found.value is None:
         last = f"the curve ends at {terms[-1].value:.4f}" if terms else "no event"
-        return reckoned(found, f"{last}: one half was not crossed", terms=terms)
+        return _before(found, f"{last}: one half was not crossed", terms)
     reached = [term for term in terms if term.day <= found.value]
     value = f"{reached[-1].value:.4f}" if reached else "?"
-    return reckoned(found, f"the curve crosses one half on day {found.value:g}, to {value}", terms=terms)
+    return _before(found, f"the curve crosses one half on day {found.value:g}, to {value}", terms)
 
 
 def ordered_days(found: Estimate, days: Sequence[int]) -> Estimate:

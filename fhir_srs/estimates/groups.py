@@ -69,8 +69,13 @@ def estimate_by(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> list[
 
 
 def _marked(one: Estimate) -> Estimate:
-    small = one.reason is None and one.n < SMALL
-    return msgspec.structs.replace(one, reason=SMALL_GROUP) if small else one
+    said = one.reason is None and is_small(one)
+    return msgspec.structs.replace(one, reason=SMALL_GROUP) if said else one
+
+
+def is_small(one: Estimate) -> bool:
+    """Whether *one* is a figure of a part of the cohort with few rows; also where its reason is another."""
+    return one.group is not None and one.n < SMALL
 
 
 Test = Callable[[Sequence[TimeToEvent], Sequence[str]], TestResult]

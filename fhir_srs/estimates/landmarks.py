@@ -93,7 +93,7 @@ def _curves(
         rows = [kept[place] for place in mine]
         curve = kaplan_meier(days[mine], events_of(rows))
         for later in (HALF_YEAR, YEAR):
-            figure = at_day(curve.at(later), survival_terms(curve), None)
+            figure = at_day(curve.at(later), survival_terms(curve))
             yield msgspec.structs.replace(
                 grounded(figure, rows, events_of(rows)),
                 name=f"overall survival (KM), days after landmark {day}",

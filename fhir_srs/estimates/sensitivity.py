@@ -1,6 +1,6 @@
 """The primary figures of a study once more: under other definitions, or with missing responses imputed."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import msgspec
@@ -18,9 +18,14 @@ AS_DEFINED = "as defined"
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the table: what was changed, and the primary figures then, None where there is none."""
+    """
+    One line of the table: what was changed, and the primary figures then, None where there is none.
+
+    *study* is the definition with the change.
+    """
 
     label: str
+    study: Study
     figures: tuple[Estimate | None, ...]
 
 
@@ -46,20 +51,18 @@ def is_primary(one: Estimate, wanted: Primary) -> bool:
 def sensitivity(mapped: Mapped, study: Study, data_cutoff: date) -> list[Run]:
     """The primary figures as defined, then in each run that the study file names."""
     whole = derive(mapped, study=study, data_cutoff=data_cutoff)
-    runs = [Run(label=AS_DEFINED, figures=primary_figures(estimate(whole), study))]
-    others = (
-        Run(label=one.label, figures=tuple(_run(mapped, whole, one, data_cutoff)))
-        for one in study.sensitivity
-    )
-    return [*runs, *others]
+    figures = primary_figures(estimate(whole), study)
+    runs = [Run(label=AS_DEFINED, study=study, figures=figures)]
+    return [*runs, *(_run(mapped, whole, one, data_cutoff) for one in study.sensitivity)]
 
 
-def _run(mapped: Mapped, whole: Outcomes, one: Sensitivity, data_cutoff: date) -> Iterator[Estimate | None]:
+def _run(mapped: Mapped, whole: Outcomes, one: Sensitivity, data_cutoff: date) -> Run:
     if one.missing:
-        yield from (_imputed(whole, wanted, one.missing) for wanted in whole.study.primary)
-        return
+        figures = tuple(_imputed(whole, wanted, one.missing) for wanted in whole.study.primary)
+        return Run(label=one.label, study=whole.study, figures=figures)
     study = changed(whole.study, one.change)
-    yield from primary_figures(estimate(derive(mapped, study=study, data_cutoff=data_cutoff)), study)
+    table = estimate(derive(mapped, study=study, data_cutoff=data_cutoff))
+    return Run(label=one.label, study=study, figures=primary_figures(table, study))
 
 
 def _imputed(outcomes: Outcomes, wanted: Primary, missing: str) -> Estimate | None:
@@ -76,6 +79,7 @@ def _imputed(outcomes: Outcomes, wanted: Primary, missing: str) -> Estimate | No
         due,
         success,
         left_out=without_reason((row for row in rows if not in_itt(row)), ""),
+        study=outcomes.study.name,
         name=wanted.label,
         endpoint=wanted.endpoint,
         variant=wanted.variant,

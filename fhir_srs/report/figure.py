@@ -4,12 +4,14 @@ All of it was kept with the figure when it was computed (`fhir_srs.model.Grounds
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import msgspec
 
-from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints import Study
 from fhir_srs.errors import UsageError
+from fhir_srs.estimates.analysis import Analysis
 from fhir_srs.model import Estimate, LeftOut, Response, Term, TimeToEvent
 from fhir_srs.report.explain import (
     Parameter,
@@ -51,6 +53,29 @@ class FigureExplanation(msgspec.Struct, frozen=True, kw_only=True):
     printed: str
 
 
+class Printed(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures as they were printed, and the study that they were made under."""
+
+    study: Study
+    data_cutoff: date
+    figures: tuple[Estimate, ...]
+
+
+def printed(one: Analysis, data_cutoff: date) -> Iterator[Printed]:
+    """
+    All figures of *one*: of the study, its groups and its landmarks; then those of each sensitivity run.
+
+    A figure of a run has `sensitivity: ` and the label of the run for its group.
+    """
+    beside = tuple(figure for landmark in one.landmarks for figure in landmark.figures)
+    figures = (*one.table, *one.groups, *beside)
+    yield Printed(study=one.study, data_cutoff=data_cutoff, figures=figures)
+    for run in one.sensitivity:
+        group = f"sensitivity: {run.label}"
+        made = tuple(msgspec.structs.replace(each, group=group) for each in run.figures if each)
+        yield Printed(study=run.study, data_cutoff=data_cutoff, figures=made)
+
+
 def words_of(one: Estimate) -> str:
     """What a figure is asked for by: study, endpoint, variant, window, population, group, day, name."""
     day = None if one.time_days is None else str(one.time_days)
@@ -58,24 +83,25 @@ def words_of(one: Estimate) -> str:
     return " ".join(part for part in parts if part)
 
 
-def explain_figure(analyses: Sequence[tuple[Outcomes, Sequence[Estimate]]], asked: str) -> FigureExplanation:
-    """The figure that *asked* names among all of *analyses*, explained."""
-    one = find_figure([figure for _, table in analyses for figure in table], asked)
-    outcomes = next(found for found, _ in analyses if found.study.name == one.study)
-    return figure_explanation(outcomes, one)
+def explain_figure(tables: Sequence[Printed], asked: str) -> FigureExplanation:
+    """The figure that *asked* names among all of *tables*, explained."""
+    one = find_figure([figure for table in tables for figure in table.figures], asked)
+    table = next(table for table in tables if any(one is figure for figure in table.figures))
+    return figure_explanation(table, one)
 
 
 def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
     """
     The figure of *table* that has every word of *asked*; UsageError for none, or for several.
 
-    A word is the study, endpoint, variant, window, population, group or day, or one of the name's. Where
-    several figures fit, one whose every word was said goes before the others, then one whose whole name
-    was, then the study's own reading.
+    A word is the study, endpoint, variant, window, population, group or day, or one of the name's, with or
+    without a colon at its end. Where several figures fit, one whose every word was said goes before the
+    others, then one of the whole cohort, then one whose whole name was said, then the study's own reading.
     """
-    words = set(asked.lower().split())
+    words = _words(asked)
     fits = found = [one for one in table if words <= _said(one)]
     found = [one for one in found if words == _said(one)] or found
+    found = [one for one in found if one.group is None] or found
     found = [one for one in found if one.name.lower() in words] or found
     found = [one for one in found if one.variant is None] or found
     if len(found) != 1:
@@ -86,14 +112,18 @@ def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
 
 
 def _said(one: Estimate) -> set[str]:
-    return set(words_of(one).lower().split())
+    return _words(words_of(one))
 
 
-def figure_explanation(outcomes: Outcomes, one: Estimate) -> FigureExplanation:
-    """All that *one*, a figure of *outcomes*, rests on. UsageError for a figure that is of no endpoint."""
+def _words(text: str) -> set[str]:
+    return {word.removesuffix(":") for word in text.lower().split()}
+
+
+def figure_explanation(table: Printed, one: Estimate) -> FigureExplanation:
+    """All that *one*, a figure of *table*, rests on. UsageError for a figure that is of no endpoint."""
     if one.endpoint is None or one.grounds is None:
         raise UsageError("this figure is made of no outcomes")
-    study, grounds = outcomes.study, one.grounds
+    study, grounds = table.study, one.grounds
     rule = rule_of(one.endpoint, one.variant, one.window)
     rows = (*grounds.counted, *grounds.others)
     figures = (value_text(one), interval_text(one), count_text(one), one.method)
@@ -102,7 +132,7 @@ def figure_explanation(outcomes: Outcomes, one: Estimate) -> FigureExplanation:
         study=study.name,
         version=study.version,
         title=study.title,
-        data_cutoff=outcomes.data_cutoff.isoformat(),
+        data_cutoff=table.data_cutoff.isoformat(),
         rule=rule,
         parameters=tuple(parameters_of(study, [rule])),
         arithmetic=grounds.arithmetic,
@@ -172,4 +202,13 @@ def _row_cells(row: Response | TimeToEvent) -> list[str]:
     return [f"  {_whose(row)}", f"{status} {row.days}", row.description, working]
 
 
-__all__ = ["FigureExplanation", "figure_explanation", "figure_text", "find_figure", "words_of"]
+__all__ = [
+    "FigureExplanation",
+    "Printed",
+    "explain_figure",
+    "figure_explanation",
+    "figure_text",
+    "find_figure",
+    "printed",
+    "words_of",
+]

@@ -7,7 +7,7 @@ their day, times in days (months in brackets: days / 30.4375, spec/endpoints.md 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
-from fhir_srs.estimates.groups import SMALL_GROUP
+from fhir_srs.estimates.groups import is_small
 from fhir_srs.model import Estimate
 
 DAYS_PER_MONTH = 30.4375
@@ -34,7 +34,7 @@ def value_text(estimate: Estimate) -> str:
     """The figure itself, with numerator and denominator where it has them, or why there is none."""
     if estimate.status != "estimated" or estimate.value is None:
         return estimate.status.replace("-", " ") + (f" ({estimate.reason})" if estimate.reason else "")
-    small = " (small group)" if estimate.reason == SMALL_GROUP else ""
+    small = " (small group)" if is_small(estimate) else ""
     if estimate.numerator is not None and estimate.denominator is not None:
         return f"{estimate.numerator}/{estimate.denominator} ({percent(estimate.value)}){small}"
     return f"{percent(estimate.value) if is_share(estimate) else days_text(estimate.value)}{small}"

@@ -75,6 +75,24 @@ def describe(interval: Interval, clusters: int) -> str:
     return f"{interval.transform} CI ({interval.name}: {VARIANCE_LABELS[interval.variance]}, {tail})"
 
 
+def reckoning(points: Points, place: int, interval: Interval, level: float) -> tuple[str, ...]:
+    """How the limits at *place* of *points* come from the standard error there, a line a step."""
+    p, error = float(points.probability[place]), float(_standard_error(points, interval)[place])
+    kind = "unclustered" if interval.variance == "unclustered" else "clustered"
+    own = float(np.sqrt(points.unclustered if kind == "unclustered" else points.clustered)[place])
+    clusters = points.clusters
+    scaled = f" x sqrt({clusters}/{clusters - 1}) = {error:.6f}" if interval.variance == "scaled" else ""
+    q = upper_quantile(interval, clusters, level)
+    name = f"t({clusters - 1} df)" if interval.distribution == "t" else "normal"
+    lines = (f"standard error, {kind}: {own:.6f}{scaled}", f"quantile: {name} = {q:.6f}")
+    if interval.transform == "plain":
+        return (*lines, f"limits: {p:.6f} -+ {q * error:.6f}")
+    if interval.transform == "log":
+        return (*lines, f"limits: {p:.6f} exp(-+w), w = q s/p = {q * error / p:.6f}")
+    w = q * error / (p * -float(np.log(p)))
+    return (*lines, f"limits: exp(-exp(ln(-ln {p:.6f}) +- w)), w = q s/(p |ln p|) = {w:.6f}")
+
+
 def upper_share(level: float) -> float:
     """The share below the upper limit of a two-sided interval at *level*, which is a fraction."""
     if not 0 < level < 1:

@@ -87,7 +87,10 @@ def _said(count: _Count, method: str, level: float, deff_min: float | None) -> t
     except _NotEstimable:
         return share, said
     name = "Clopper-Pearson" if method == "korn-graubard" else "Wilson, Student's t,"
-    return share, said, f"{name} interval of {count.share * rows:.4f} of {rows:.4f} effective rows"
+    used = _design_effect(count, deff_min)
+    freedom = f" x (t({count.n - 1})/t({count.clusters - 1}))^2" if method == "korn-graubard" else ""
+    effective = f"effective rows: {count.n}/{used:.4f}{freedom} = {rows:.4f}"
+    return share, said, effective, f"{name} interval of {count.share * rows:.4f} of {rows:.4f} effective rows"
 
 
 def _count(column: Column, cluster: Column | None) -> _Count:

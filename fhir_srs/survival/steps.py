@@ -11,8 +11,8 @@ import numpy as np
 from msgspec.structs import replace
 
 from fhir_srs.errors import UsageError
-from fhir_srs.model import Estimate, EstimateStatus
-from fhir_srs.survival.interval import Flat, Interval, Points, band, describe
+from fhir_srs.model import Estimate, EstimateStatus, Grounds
+from fhir_srs.survival.interval import Flat, Interval, Points, band, describe, reckoning
 from fhir_srs.survival.quantile import cross
 from fhir_srs.survival.rows import Floats, Ints
 
@@ -53,7 +53,10 @@ def estimate_at(steps: Steps, day: int, interval: Interval, level: float) -> Est
     points = _started(steps.points, rises=steps.rises)
     low, high = (float(limit[j + 1]) for limit in _limits(steps, points, interval, level))
     value = float(points.probability[j + 1])
-    return _bounded(replace(base, value=value, at_risk=at_risk), low, high, _why(steps, value))
+    found = _bounded(replace(base, value=value, at_risk=at_risk), low, high, _why(steps, value))
+    if found.low is None or not 0 < value < 1:
+        return found
+    return replace(found, grounds=Grounds(arithmetic=reckoning(points, j + 1, interval, level)))
 
 
 def estimate_quantile(
@@ -73,6 +76,8 @@ def estimate_quantile(
         return replace(base, status="not-estimable", reason="no-rows")
     found = cross(steps.days, *_falling(steps, interval, level), 1 - share, rule)
     status: EstimateStatus = "not-reached" if found.value is None else "estimated"
+    limits = (("lower", found.low), ("upper", found.high))
+    said = "; ".join(f"its {name} limit {_crosses(day)}" for name, day in limits)
     return replace(
         base,
         value=found.value,
@@ -82,7 +87,12 @@ def estimate_quantile(
         low_status=found.low_status,
         high_status=found.high_status,
         reason="one-patient" if steps.points.clusters == 1 else None,
+        grounds=Grounds(arithmetic=(said,)),
     )
+
+
+def _crosses(day: float | None) -> str:
+    return "never crosses" if day is None else f"crosses first on day {day:g}"
 
 
 def _day(day: int) -> int:

@@ -6,13 +6,13 @@ from datetime import date, timedelta
 from fhir_srs.config import Settings
 from fhir_srs.endpoints import derive
 from fhir_srs.errors import DataError
-from fhir_srs.estimates import estimate
+from fhir_srs.estimates.analysis import Asked, analyse
 from fhir_srs.mapping import map_resources
 from fhir_srs.mapping.lines import Entry, look
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.model import Lesion, Mapped
 from fhir_srs.report.explain import Explanation, explanation, find_lesion
-from fhir_srs.report.figure import FigureExplanation, explain_figure
+from fhir_srs.report.figure import FigureExplanation, explain_figure, printed
 from fhir_srs.store import Store
 from fhir_srs.sync.definitions import load_definitions
 from fhir_srs.sync.session import local_store
@@ -38,18 +38,19 @@ def explained(settings: Settings, name: str, endpoint: str | None = None) -> Exp
     return explanation(own, outcomes, lesion, endpoint)
 
 
-def explained_figure(settings: Settings, asked: str) -> FigureExplanation:
+def explained_figure(settings: Settings, asked: str, *, by: str | None = None) -> FigureExplanation:
     """
-    The figure of the whole cohort that *asked* names by its words, under the studies of *settings*.
+    The figure that *asked* names by its words, under the studies of *settings*.
 
-    Cutoff and errors as in `explained`; UsageError where no figure or several have these words.
+    Of the whole cohort, or with *by*, a grouping, of its parts too. Cutoff and errors as in `explained`;
+    UsageError where no figure or several have these words, and for an unknown grouping.
     """
     definitions = load_definitions(settings)
     with local_store(settings) as (_, store):
         cutoff = _cutoff(settings, store)
         mapped = map_resources(store.payloads(), profile=definitions.profile)
-    outcomes = [derive(mapped, study=study, data_cutoff=cutoff) for study in definitions.studies]
-    return explain_figure([(one, estimate(one)) for one in outcomes], asked)
+    found = [analyse(mapped, study, cutoff, Asked(by=by)) for study in definitions.studies]
+    return explain_figure([table for one in found for table in printed(one, cutoff)], asked)
 
 
 def _cutoff(settings: Settings, store: Store) -> date:

@@ -113,6 +113,10 @@ def test_a_figure_of_the_cohort_is_explained_as_it_stands_on_the_server(
     assert told["resources"]
     assert command(["explain", "-c", str(synced.settings)]) == 64
     assert command(["explain", synced.lesions[0], "--figure", "CR", "-c", str(synced.settings)]) == 64
+    in_part = ("--by", "region", "--figure", f"region: thoracic {words}", "--json")
+    of_part = json.loads(asked(synced, capfd, *in_part))
+    assert of_part["figure"]["group"] == "region: thoracic"
+    assert len(of_part["counted"]) + len(of_part["others"]) == of_part["figure"]["denominator"] > 0
     capfd.readouterr()
 
 

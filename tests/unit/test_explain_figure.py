@@ -1,20 +1,34 @@
 """A printed figure tells what it is made of, kept when it was computed: rows, arithmetic, versions."""
 
 import json
+import math
+import re
+from collections.abc import Iterable
 from datetime import date
 from functools import reduce
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
+from scipy.stats import beta, t
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.cli import run
 from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
 from fhir_srs.errors import UsageError
 from fhir_srs.estimates import estimate
+from fhir_srs.estimates.analysis import Asked, analyse
 from fhir_srs.model import Estimate, TimeToEvent, to_json
 from fhir_srs.report.explain import explanation_json
-from fhir_srs.report.figure import explain_figure, figure_explanation, figure_text, find_figure, words_of
+from fhir_srs.report.figure import (
+    Printed,
+    explain_figure,
+    figure_explanation,
+    figure_text,
+    find_figure,
+    printed,
+    words_of,
+)
 from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
 
 COHORT = ryu2008_cohort()
@@ -30,6 +44,14 @@ def analysed(name: str) -> tuple[Outcomes, list[Estimate]]:
 ALL = {name: analysed(name) for name in shipped_studies()}
 OF_RYU = derive(RYU, study=load_study("ryu2008"), data_cutoff=COHORT.cutoff)
 RYU_TABLE = estimate(OF_RYU)
+PRINTED = Printed(study=OF_RYU.study, data_cutoff=COHORT.cutoff, figures=tuple(RYU_TABLE))
+WHOLE = analyse(
+    RYU,
+    load_study("ryu2008"),
+    COHORT.cutoff,
+    Asked(by="dose-group", sensitivity=True, landmarks=True),
+)
+EVERYTHING = list(printed(WHOLE, COHORT.cutoff))
 
 
 @pytest.mark.parametrize("study", ALL)
@@ -90,8 +112,107 @@ def test_the_terms_of_a_curve_give_its_value_by_the_textbook(study: str) -> None
     assert checked > 20
 
 
+def number(pattern: str, lines: Iterable[str]) -> float:
+    """The number that follows *pattern* in the one line that has it."""
+    (found,) = [match for line in lines if (match := re.search(pattern + r"([-+0-9.e]+)", line))]
+    return float(found[1])
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_the_interval_of_a_curve_follows_from_the_numbers_that_are_shown(study: str) -> None:
+    """Log-log limits by hand; Student's t from scipy.stats, which the program does not use."""
+    checked = 0
+    for one in ALL[study][1]:
+        said = one.grounds.arithmetic if one.grounds else ()
+        if one.low is None or one.high is None or one.time_days is None or one.numerator is not None:
+            continue
+        error = number(r"standard error, clustered: .* = ", said)
+        own = number(r"standard error, clustered: ", said)
+        clusters = one.clusters or 0
+        assert error == pytest.approx(own * math.sqrt(clusters / (clusters - 1)), abs=2e-6)
+        q = number(r"quantile: t\(\d+ df\) = ", said)
+        assert q == pytest.approx(t.ppf(0.975, clusters - 1), abs=1e-6)
+        value = 1 - one.value if one.method.startswith("1 - ") else one.value
+        w = q * error / (value * abs(math.log(value)))
+        limits = [math.exp(-math.exp(math.log(-math.log(value)) + sign * w)) for sign in (1, -1)]
+        limits = sorted(1 - limit for limit in limits) if one.method.startswith("1 - ") else limits
+        assert (one.low, one.high) == pytest.approx(limits, abs=2e-5), words_of(one)
+        checked += 1
+    assert checked > 15
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_the_interval_of_a_share_follows_from_the_numbers_that_are_shown(study: str) -> None:
+    """Beta and t quantiles from scipy.stats, which the program does not use."""
+    checked = 0
+    for one in ALL[study][1]:
+        said = one.grounds.arithmetic if one.grounds else ()
+        effective = [line for line in said if line.startswith("effective rows")]
+        if not effective or one.low is None or one.high is None or one.method != "korn-graubard":
+            continue
+        x, rows = number(r"interval of ", said), number(r"effective rows: .* = ", said)
+        deff, n, clusters = number(r"design effect ", said), one.n, one.clusters or 0
+        ratio = t.ppf(0.975, n - 1) / t.ppf(0.975, clusters - 1)
+        assert rows == pytest.approx(n / max(1, deff) * ratio**2, rel=1e-3)
+        low, high = beta.ppf(0.025, x, rows - x + 1), beta.ppf(0.975, x + 1, rows - x)
+        assert (one.low, one.high) == pytest.approx((low, high), abs=1e-4), words_of(one)
+        checked += 1
+    assert checked > 20
+
+
+@pytest.mark.parametrize("study", ALL)
+def test_a_median_between_visits_shows_the_mass_that_reaches_one_half(study: str) -> None:
+    (one,) = [one for one in ALL[study][1] if one.name == "median, relief between two visits"]
+    assert one.grounds is not None
+    *masses, certificate = one.grounds.arithmetic
+    totals = [float(line.rpartition(" ")[2]) for line in masses]
+    held = [number(r"holds ", [line]) for line in masses]
+    assert totals == pytest.approx(list(accumulate(held)), abs=1e-4)
+    assert totals[-1] >= 0.5 - 1e-6
+    assert all(total < 0.5 for total in totals[:-1])
+    assert certificate.startswith("no mass would gain")
+    assert f"{masses[-1].partition(' holds')[0]}".replace("inf", "never") in one.method
+
+
+def test_a_figure_of_a_group_is_explained_by_the_rows_of_that_group() -> None:
+    doses = {one.lesion_id: one.dose_gy for one in RYU.lesions}
+    told = explain_figure(EVERYTHING, "dose-group: 10 to 16 Gy best assessable CR")
+    assert told.figure["group"] == "dose-group: 10 to 16 Gy"
+    assert (len(told.counted), len(told.counted) + len(told.others)) == (17, 37)
+    assert all(10 <= (doses[row.lesion_id or ""] or 0) <= 16 for row in (*told.counted, *told.others))
+
+
+def test_without_a_group_the_words_name_the_figure_of_the_whole_cohort() -> None:
+    assert explain_figure(EVERYTHING, "ryu2008 pain-control a 365").figure["group"] is None
+
+
+def test_every_figure_of_groups_sensitivity_runs_and_landmarks_can_be_asked_for_and_names_its_rows() -> None:
+    everything = [one for table in EVERYTHING for one in table.figures]
+    groups = {one.group.partition(":")[0] for one in everything if one.group}
+    assert groups == {
+        "dose-group", "sensitivity", "responders by day 30", "non-responders by day 30",
+        "responders by day 90", "non-responders by day 90",
+    }  # fmt: skip
+    for table in EVERYTHING:
+        for one in table.figures:
+            told = figure_explanation(table, find_figure(everything, words_of(one)))
+            assert told.figure == figure_explanation(table, one).figure
+            rows = (*told.counted, *told.others)
+            assert set(told.resources) == {source for row in rows for source in row.sources}
+
+
+def test_a_sensitivity_run_is_explained_by_its_own_parameters() -> None:
+    own = explain_figure(EVERYTHING, "best assessable CR+PR+STABLE")
+    label = next(run.label for run in WHOLE.sensitivity if run.study.pain_delta != OF_RYU.study.pain_delta)
+    changed = explain_figure(EVERYTHING, f"sensitivity: {label} best assessable CR+PR+STABLE")
+    delta = [
+        next(one.value for one in told.parameters if one.name == "pain_delta") for told in (own, changed)
+    ]
+    assert delta[0] != delta[1]
+
+
 def test_the_first_figure_of_ryu_names_its_17_lesions_and_those_left_out() -> None:
-    told = explain_figure([(OF_RYU, RYU_TABLE)], "best assessable CR")
+    told = explain_figure([PRINTED], "best assessable CR")
     assert (len(told.counted), len(told.counted) + len(told.others)) == (17, 37)
     assert {row.working[0] for row in told.counted} == {"pain 0"}
     assert sorted({row.reason for row in told.left_out}) == [
@@ -108,7 +229,7 @@ def test_the_first_figure_of_ryu_names_its_17_lesions_and_those_left_out() -> No
 
 def test_the_84_per_cent_are_spelled_out_as_a_product_over_four_relapses() -> None:
     """decisions.md 12: at risk 27, 25, 22, 20 at the four."""
-    told = explain_figure([(OF_RYU, RYU_TABLE)], "ryu2008 pain-control a 365")
+    told = explain_figure([PRINTED], "ryu2008 pain-control a 365")
     assert told.arithmetic[0] == "S(365) = 26/27 x 24/25 x 21/22 x 19/20 = 0.838303"
     assert [(one.at_risk, one.events) for one in told.terms] == [(27, 1), (25, 1), (22, 1), (20, 1)]
     assert all(isinstance(row, TimeToEvent) and "against nadir" in row.working[0] for row in told.counted)
@@ -118,13 +239,13 @@ def test_every_resource_version_of_a_figure_is_one_that_was_mapped() -> None:
     known = {source for one in RYU.lesions for source in one.sources}
     known |= {one.source for one in RYU.events} | {s for one in RYU.patients for s in one.sources}
     for one in RYU_TABLE:
-        told = figure_explanation(OF_RYU, one)
+        told = figure_explanation(PRINTED, one)
         assert set(told.resources) <= known
         assert told.resources or not told.counted
 
 
 def test_text_and_json_say_the_same_and_no_name_of_a_patient() -> None:
-    told = explain_figure([(OF_RYU, RYU_TABLE)], "pain-control D 365")
+    told = explain_figure([PRINTED], "pain-control D 365")
     text, page = figure_text(told), json.loads(explanation_json(told))
     assert page["figure"]["time_days"] == 365
     assert {row["status"] for row in page["others"]} == {"censored", "competing"}
@@ -166,3 +287,8 @@ def test_endpoints_explains_a_figure_instead_of_printing_the_table(
     assert run([*command, "--figure", "best assessable CR", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["figure"]["numerator"] == 17
     assert run([*command, "--figure", "nothing"]) == 64
+    capsys.readouterr()
+    assert run([*command, "--by", "region", "--figure", "region: lumbar best assessable CR"]) == 0
+    assert capsys.readouterr().out.startswith("CR, best, region: lumbar: ")
+    assert run([*command, "--as-published", "--figure", "best assessable CR"]) == 0
+    assert not capsys.readouterr().out.startswith("CR, best: 17/37")
