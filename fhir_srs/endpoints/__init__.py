@@ -72,7 +72,7 @@ def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
 def _responses(course: Course, study: Study, cutoff: date) -> Iterator[Response]:
     """Everything that is judged in a window: pain, its flare, neurological function and walking."""
     yield from derive_responses(course, study, cutoff)
-    yield derive_flare(course, study)
+    yield from derive_flare(course, study)
     yield from derive_function(course, study, cutoff)
 
 

@@ -87,10 +87,18 @@ DEFINITIONS: Mapping[tuple[str, str | None], Definition] = MappingProxyType(
         ),
         ("pain-response", "flare"): _says(
             "9",
-            (*TAKEN, *BASELINE, "omed_table", "prn_orders", "omed_increase", "omed_fall", "omed_rise"),
-            "Worst pain up by 2 without less opioid, or opioid up by a quarter without less pain, on "
-            "days 1 to "
-            "10, then back at the baseline or below.",
+            (
+                *TAKEN,
+                *BASELINE,
+                "flare",
+                "omed_table",
+                "prn_orders",
+                "omed_increase",
+                "omed_fall",
+                "omed_rise",
+            ),
+            "Pain up by so many points on the first days, or more opioid, or a steroid started, back at "
+            "the baseline later: as each definition of flare says, the first being the study's own.",
         ),
         ("time-to-relief", None): _says(
             "5",

@@ -58,7 +58,7 @@ def table_used(table: str, events: Iterable[Event]) -> str:
 def omed_on(day: date, events: Sequence[Event]) -> Omed:
     """The OMED of *day* from one patient's opioid *events* (other drugs flagged `not-opioid`)."""
     opioids = [event for event in events if "not-opioid" not in event.flags]
-    active = [event for event in opioids if _active(event, day)]
+    active = [event for event in opioids if is_active(event, day)]
     if any(_lapsed(drug, day) for drug in _drugs(opioids)):
         return UNKNOWN
     if active:
@@ -74,7 +74,7 @@ def same_evidence(before: Omed, after: Omed) -> bool:
     return before.level is None or after.level is None or before.level == after.level
 
 
-def _active(event: Event, day: date) -> bool:
+def is_active(event: Event, day: date) -> bool:
     """Active for certain or possibly: a partial first day opens at its earliest reading."""
     return event.on is not None and event.on.first <= day and (event.until is None or day <= event.until.last)
 
@@ -91,7 +91,7 @@ def _lapsed(drug: Sequence[Event], day: date) -> bool:
     Nobody knows whether it was taken on: the dose is unknown then, never 0 (decisions.md 10).
     """
     begun = [event for event in drug if event.on is not None and event.on.first <= day]
-    if not begun or any(_active(event, day) for event in begun):
+    if not begun or any(is_active(event, day) for event in begun):
         return False
     last = max(begun, key=lambda event: (event.on.first if event.on else date.min, event.source))
     return "open-order" in last.flags
@@ -107,7 +107,7 @@ def _shows_list(event: Event, day: date) -> bool:
     """A record of any drug active on *day* or dated in the 90 days before it."""
     if event.on is None:
         return False
-    return _active(event, day) or day - timedelta(days=ABSENCE_DAYS) <= event.on.last <= day
+    return is_active(event, day) or day - timedelta(days=ABSENCE_DAYS) <= event.on.last <= day
 
 
 def _sum(active: Iterable[Event], day: date) -> Omed:

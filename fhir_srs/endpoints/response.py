@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from fhir_srs.endpoints.assessments import Assessment
+from fhir_srs.endpoints.comedication import co_medication
 from fhir_srs.endpoints.courses import Companion, Course, touches, within
 from fhir_srs.endpoints.criteria import (
     BEST_FIRST,
@@ -257,7 +258,8 @@ def _row(
     on = one.on if one else None
     assessed = (*(baseline.flags if baseline else ()), *(one.flags if one else ()))
     opioids = (*verdict.omed_before.flags, *verdict.omed_after.flags) if one else ()
-    flags = {*course.flags, *verdict.flags, *assessed, *opioids}
+    beside = co_medication(course.events, baseline.on, on) if baseline else ()
+    flags = {*course.flags, *verdict.flags, *assessed, *opioids, *beside}
     return Response(
         study=study.name,
         patient=course.lesion.patient,

@@ -46,6 +46,23 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     symptomatic_compression: bool = True
 
 
+class Flare(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    A definition of pain flare (section 9): pain up by *points* or more on days 1 to *days*.
+
+    *opioids*: with `balanced` more pain on less opioid is none, and opioid up by omed_rise with no less pain
+    is one; with `alone` either is one by itself. *steroid*: with `start` the start of one on these days is a
+    flare too, with `resolves` only what passes after one is. *returns*: only what comes back to the baseline.
+    """
+
+    name: str
+    days: int
+    points: Decimal
+    opioids: Literal["ignored", "balanced", "alone"] = "ignored"
+    steroid: Literal["ignored", "start", "resolves"] = "ignored"
+    returns: bool = False
+
+
 class Primary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A figure that answers the study's question, by the words of its estimate (design.md section 4.4)."""
 
@@ -58,11 +75,15 @@ class Primary(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sensitivity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The primary figures once more with some parameters changed, or what is missing imputed."""
+    """
+    The primary figures once more: with some parameters changed, with what is missing imputed, or without
+    the lesions whose response carries one of the flags *without*.
+    """
 
     label: str
     change: dict[str, Any] = {}
     missing: Literal["response", "no-response"] | None = None
+    without: tuple[str, ...] = ()
 
 
 class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,7 +93,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     *min_baseline_pain*, *pain_delta* and *relapse_delta* are points of pain; what ends in *_day*, *_days*,
     *_gap* or *_window*, and *late_entry*, are days. *windows* are first, last and target day by name.
     *omed_table* `site` is the table that the site profile names; *prn_orders* says whether a drug ordered as
-    needed, of which no intake is recorded, counts 0 or as if all that is allowed were taken.
+    needed, of which no intake is recorded, counts 0 or as if all that is allowed were taken. The first
+    *flare* is the study's own, the others are told beside it.
     *omed_fall* and *omed_rise* are ratios to the OMED at baseline. *response_at* are the windows of the
     published response. *relapse_first*, *duration_first* and *control_first* are shown first.
     """
@@ -104,6 +126,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     response_at: tuple[str, ...]
     primary: tuple[Primary, ...]
     flare_days: int
+    flare: tuple[Flare, ...]
     relapse_delta: Decimal
     relapse_omed: bool
     relapse_first: Literal["responders", "ever-controlled", "with-follow-up"]

@@ -10,6 +10,7 @@ from typing import Any, cast
 import msgspec
 
 from fhir_srs import tables
+from fhir_srs.endpoints.comedication import FLAGS
 from fhir_srs.endpoints.criteria import POINT_DROPS
 from fhir_srs.endpoints.study import VISITS, Basis, Study
 from fhir_srs.errors import ConfigurationError, LocalIOError, UsageError
@@ -153,6 +154,12 @@ def _bad_windows(study: Study) -> Iterator[str]:
 
 def _bad_sensitivity(study: Study) -> Iterator[str]:
     for one in study.sensitivity:
+        if (bool(one.change), bool(one.missing), bool(one.without)).count(True) != 1:
+            yield f"sensitivity {one.label!r}: needs one of change, missing and without"
+        strange = [flag for flag in one.without if flag not in FLAGS]
+        yield from (
+            f"sensitivity {one.label!r}: no flag {flag!r}; known: {', '.join(FLAGS)}" for flag in strange
+        )
         unknown = [name for name in one.change if name not in PARAMETERS or name == "sensitivity"]
         yield from (f"sensitivity {one.label!r}: {name} is unknown" for name in unknown)
         if not unknown:

@@ -71,13 +71,20 @@ def _window(outcomes: Outcomes, endpoint: str, rows: list[Response], window: str
 
 
 def flare_figures(outcomes: Outcomes) -> Figures:
-    """Pain flare among lesions with a baseline and a score on the first ten days."""
-    rows = [row for row in outcomes.responses if row.window == FLARE]
+    """Pain flare by each definition, among lesions with a baseline that were looked at on its days."""
+    for number, rule in enumerate(outcomes.study.flare):
+        yield from _flares(outcomes, rule.name if number else None)
+
+
+def _flares(outcomes: Outcomes, variant: str | None) -> Figures:
+    rows = [row for row in outcomes.responses if (row.window, row.variant) == (FLARE, variant)]
     seen = [row for row in rows if row.category != "NE"]
     missing = (*without_reason((row for row in rows if row.category == "NE"), ""), *excluded_rows(outcomes))
     names: dict[str, Any] = {"endpoint": "pain-response", "window": FLARE, "grain": "lesion"}
+    names["variant"] = variant
+    name = f"pain flare ({variant})" if variant else "pain flare"
     success = [row.category == "FLARE" for row in seen]
-    yield share(seen, success, left_out=missing, name="pain flare", population="assessable", **names)
+    yield share(seen, success, left_out=missing, name=name, population="assessable", **names)
     yield from counts("not evaluable", rows, [row.reason for row in rows], **names)
 
 

@@ -1,4 +1,4 @@
-"""The primary figures of a study once more: under other definitions, or with missing responses imputed."""
+"""The primary figures of a study once more: under other definitions, of other lesions, or imputed."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -10,9 +10,9 @@ from fhir_srs.endpoints.study import Primary, Sensitivity
 from fhir_srs.endpoints.study_file import changed
 from fhir_srs.estimates.figures import share
 from fhir_srs.estimates.grounds import without_reason
-from fhir_srs.estimates.responses import in_itt, pain_rows
+from fhir_srs.estimates.responses import POPULATIONS, pain_rows
 from fhir_srs.estimates.table import estimate
-from fhir_srs.model import Estimate, Mapped
+from fhir_srs.model import Estimate, Mapped, Response
 
 AS_DEFINED = "as defined"
 
@@ -57,33 +57,40 @@ def sensitivity(mapped: Mapped, study: Study, data_cutoff: date) -> list[Run]:
 
 
 def _run(mapped: Mapped, whole: Outcomes, one: Sensitivity, data_cutoff: date) -> Run:
-    if one.missing:
-        figures = tuple(_imputed(whole, wanted, one.missing) for wanted in whole.study.primary)
+    if one.missing or one.without:
+        figures = tuple(_shared(whole, wanted, one) for wanted in whole.study.primary)
         return Run(label=one.label, study=whole.study, figures=figures)
     study = changed(whole.study, one.change)
     table = estimate(derive(mapped, study=study, data_cutoff=data_cutoff))
     return Run(label=one.label, study=study, figures=primary_figures(table, study))
 
 
-def _imputed(outcomes: Outcomes, wanted: Primary, missing: str) -> Estimate | None:
-    """A share of responses over all who were due with a baseline, those not evaluable taken as *missing*."""
+def _shared(outcomes: Outcomes, wanted: Primary, run: Sensitivity) -> Estimate | None:
+    """The share of responses that *wanted* names as *run* counts it; None for a figure that is no share."""
     if wanted.endpoint != "pain-response" or wanted.label is None:
         return None
-    group = wanted.label.split("+")
     rows = [
         row for row in pain_rows(outcomes) if (row.window, row.variant) == (wanted.window, wanted.variant)
     ]
-    due = [row for row in rows if in_itt(row)]
-    success = [row.category in group or (row.category == "NE" and missing == "response") for row in due]
+    population = "itt" if run.missing else wanted.population or "assessable"
+    belongs = dict(POPULATIONS)[population]
+    flagged = [row for row in rows if belongs(row) and not set(run.without).isdisjoint(row.flags)]
+    counted = [row for row in rows if belongs(row) and set(run.without).isdisjoint(row.flags)]
+    others = (row for row in rows if not belongs(row))
     return share(
-        due,
-        success,
-        left_out=without_reason((row for row in rows if not in_itt(row)), ""),
+        counted,
+        [_responded(row, wanted.label.split("+"), run) for row in counted],
+        left_out=(*without_reason(others, ""), *without_reason(flagged, "co-medication")),
         study=outcomes.study.name,
         name=wanted.label,
         endpoint=wanted.endpoint,
         variant=wanted.variant,
         window=wanted.window,
-        population="itt",
+        population=population,
         grain="lesion",
     )
+
+
+def _responded(row: Response, group: Sequence[str], run: Sensitivity) -> bool:
+    """Whether *row* is in *group*; what is not evaluable is what *run* takes it for."""
+    return row.category in group or (row.category == "NE" and run.missing == "response")

@@ -2,10 +2,11 @@
 
 One event an ingredient: the OMED in mg/day while the spell lasts, by every conversion table, or None where
 it cannot be known; then no OMED of those days is. Any other drug is an event of value 0, flagged
-`not-opioid`: it shows that the list was kept. Rules: `spec/endpoints.md` section 4; how long a spell
-lasts: `decisions.md` 10 and `spells`.
+`not-opioid` and with its class (steroid, NSAID, ...) where one is known: it shows that the list was kept.
+Rules: `spec/endpoints.md` section 4; how long a spell lasts: `decisions.md` 10 and `spells`.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Mapping
 from decimal import Decimal
@@ -142,7 +143,7 @@ def _dose(resource: Record, drug: Drug, place: int, profile: Profile) -> Dose:
     name = _named("opioid", ingredient, profile)
     if name is None:
         if _named("not-opioid", ingredient, profile):
-            return Dose(fixed=Decimal(0), flags=("not-opioid",))
+            return Dose(fixed=Decimal(0), flags=("not-opioid", *_class(resource, ingredient, profile)))
         known = _named("opioid-without-factor", ingredient, profile) is not None
         reason = "drug-no-factor" if known else "drug-not-recognised"
         return Dose(said=((reason, "medication[x]"),), opioid=known)
@@ -154,6 +155,27 @@ def _dose(resource: Record, drug: Drug, place: int, profile: Profile) -> Dose:
         portion = Portion(_form(route, drug, amount, profile), amount)
         return _told(name, (portion,), profile)._replace(patch=portion.form == "transdermal")
     return _instructed(name, dosages(resource), drug, content, profile)
+
+
+def _class(resource: Record, ingredient: str, profile: Profile) -> tuple[str, ...]:
+    """What kind of drug moves pain beside opioids (section 4); none where it acts on the spot alone."""
+    kind = _named("drug-class", ingredient, profile)
+    return (kind,) if kind and not all(map(_is_local, _routes(resource) or (None,))) else ()
+
+
+def _routes(resource: Record) -> tuple[r4.CodeableConcept | None, ...]:
+    if isinstance(resource, r4.MedicationAdministration):
+        return (resource.dosage.route,) if resource.dosage else ()
+    return tuple(one.route for one in dosages(resource))
+
+
+# A cream, drops or a spray of a steroid or an NSAID treats no spine.
+_LOCAL = re.compile(r"\b(topical|cutaneous|ophthalmic|eye|otic|auricular|ear|nasal|inhal\w+|vaginal)", re.I)
+
+
+def _is_local(route: r4.CodeableConcept | None) -> bool:
+    said = [route.text, *(one.display for one in route.coding)] if route else []
+    return any(_LOCAL.search(one) for one in said if one)
 
 
 def _instructed(

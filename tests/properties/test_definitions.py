@@ -40,6 +40,7 @@ OTHERS: dict[str, object] = {
     "best_first_day": 20,
     "best_last_day": 50,
     "flare_days": 40,
+    "flare": [{"name": "x", "days": 30, "points": 1}],
     "relapse_delta": 1,
     "relapse_omed": False,
     "death_gap": 10,

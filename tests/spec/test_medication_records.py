@@ -216,7 +216,11 @@ def test_flags_say_what_the_number_does_not() -> None:
         code: events(mapped(order(code, dosage(repeat=bounds(DAY, DAY), **more))), "opioid")[0].flags
         for code, more in ((MORPHINE, AS_NEEDED), (ACETAMINOPHEN, {}), (OXYCODONE, {}))
     }
-    assert flags == {MORPHINE: ("prn-intake-unknown",), ACETAMINOPHEN: ("not-opioid",), OXYCODONE: ()}
+    assert flags == {
+        MORPHINE: ("prn-intake-unknown",),
+        ACETAMINOPHEN: ("not-opioid", "paracetamol"),
+        OXYCODONE: (),
+    }
 
 
 def test_an_event_says_ingredient_unit_and_evidence() -> None:

@@ -126,6 +126,80 @@ def test_pain_flare_is(name: str) -> None:
     assert (row.category, " ".join(row.flags)) == (category, flags)
 
 
+STEROID = "opioid | 0 not-opioid steroid"
+NO_RETURN, UNSEEN = "NO-FLARE rise-without-return", "NE no-score-in-window"
+# what followed a baseline of 5 with 60 mg/d -> flare by the definitions beside (b of section 9, then c)
+FLARE_BESIDE = {
+    "up by 2 on day 14, never back": ("A | 14 | pain | 7", "60", "FLARE pain", UNSEEN),
+    "up by 2 on day 7, never back": ("A | 7 | pain | 7", "60", "FLARE pain", NO_RETURN),
+    "up by 2 on day 15": ("A | 7 | pain | 5\nA | 15 | pain | 7", "60", "NO-FLARE", "NO-FLARE"),
+    "a quarter more opioid with less pain": ("A | 12 | pain | 4", "75", "FLARE opioid", UNSEEN),
+    "up by 2 with less opioid": ("A | 3 | pain | 7", "30", "FLARE pain", NO_RETURN),
+    "a steroid started, pain as before": (
+        f"A | 12 | pain | 5\n- | 3..9 | {STEROID}", "60", "FLARE steroid", UNSEEN),
+    "a steroid started, no score": (f"- | 3..9 | {STEROID}", "60", "FLARE steroid", UNSEEN),
+    "a steroid started on day 15": (
+        f"A | 5 | pain | 5\n- | 15..20 | {STEROID}", "60", "NO-FLARE", "NO-FLARE"),
+    "a steroid that went on from before": (
+        f"A | 5 | pain | 5\n- | -5..20 | {STEROID}", "60", "NO-FLARE", "NO-FLARE"),
+    "a course of it renewed is no start": (
+        f"A | 5 | pain | 5\n- | -5..4 | {STEROID}\n- | 5..20 | {STEROID}", "60", "NO-FLARE", "NO-FLARE"),
+    "up by 1, gone after a steroid": (
+        f"A | 7 | pain | 6\n- | 8..12 | {STEROID}\nA | 13 | pain | 5", "60", "FLARE steroid", "FLARE pain"),
+    "up by 1, gone without a steroid": (
+        "A | 7 | pain | 6\nA | 13 | pain | 5", "60", "NO-FLARE", NO_RETURN),
+    "up by 1, gone before the steroid": (
+        f"A | 6 | pain | 6\nA | 7 | pain | 5\n- | 8..12 | {STEROID}\nA | 13 | pain | 6", "60",
+        "FLARE steroid", NO_RETURN),
+    "up by 1 on day 8": (
+        f"A | 2 | pain | 5\nA | 8 | pain | 6\n- | 9..12 | {STEROID}\nA | 13 | pain | 5", "60",
+        "FLARE steroid", "NO-FLARE"),
+    "a retreatment ends it": (
+        f"A | 3 | pain | 6\nA | 4 | surgery | for-pain\n- | 5..9 | {STEROID}", "60", "NO-FLARE", NO_RETURN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLARE_BESIDE)
+def test_pain_flare_by_the_definitions_beside_is(name: str) -> None:
+    drawing, omed, *expected = FLARE_BESIDE[name]
+    opioids = f"- | -20..0 | opioid | 60\n- | 1..300 | opioid | {omed}\n"
+    found = outcomes("A | 0 | srs | T8\nA | -3 | pain | 5\n" + opioids + drawing, "icpre2012")
+    rows = [response(found, "flare", variant=one) for one in ("pan2014", "balagamwala2018")]
+    told = [(row.category, (row.arm or "").replace("none", ""), row.reason, *row.flags) for row in rows]
+    assert [" ".join(filter(None, one)) for one in told] == expected
+
+
+def test_a_definition_by_steroids_says_where_no_drug_is_recorded() -> None:
+    found = outcomes("A | -3 | pain | 5\nA | 3 | pain | 6\nA | 9 | pain | 5")
+    row = response(found, "flare", variant="balagamwala2018")
+    assert (row.category, row.flags) == ("NO-FLARE", ("medication-not-recorded", "rise-without-return"))
+    assert "medication-not-recorded" not in response(found, "flare").flags
+
+
+# other drugs of a lesion of baseline 7 -> flags of its response at three months
+BESIDE = {
+    "a steroid begun in between": ("- | 30..100 | opioid | 0 not-opioid steroid", "steroid-started"),
+    "a steroid that ended in between": ("- | -10..30 | opioid | 0 not-opioid steroid", "steroid-stopped"),
+    "an NSAID all the time": ("- | -10..100 | opioid | 0 not-opioid nsaid", "nsaid-throughout"),
+    "one NSAID after another": (
+        "- | -10..30 | opioid | 0 not-opioid nsaid @1\n- | 80..100 | opioid | 0 not-opioid nsaid @2",
+        "nsaid-throughout"),
+    "given and gone between the two days": ("- | 30..60 | opioid | 0 not-opioid paracetamol", ""),
+    "two classes": (
+        "- | 30..100 | opioid | 0 not-opioid gabapentinoid\n"
+        "- | 30..100 | opioid | 0 not-opioid systemic-therapy",
+        "gabapentinoid-started systemic-therapy-started"),
+    "any other drug": ("- | 30..100 | opioid | 0 not-opioid", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_moves_pain_beside_opioids_is_a_flag_and_no_category(name: str) -> None:
+    drawing, flags = BESIDE[name]
+    row = response(outcomes("A | -3 | pain | 7\nA | 91 | pain | 4\n" + drawing, "ryu2008"), "3-month")
+    assert (row.category, " ".join(row.flags)) == ("PR", flags)
+
+
 def toxicities(drawing: str, study: str = "rtog0631") -> list[tuple[str | None, str, str, tuple[str, ...]]]:
     found = outcomes("A | 0 | srs | T8\nA | -3 | pain | 7\n" + drawing, study).responses
     return [(row.term, row.window, row.category, row.flags) for row in found if row.endpoint == "toxicity"]

@@ -5,6 +5,7 @@ A drawing has one fact a line, `lesion | day | fact | value`; days count from 10
     A | 0      | srs    | T8          treated that day; `0..4` is a course, `sbrt 3` its fractions
     A | -3     | pain   | 7           a score linked to lesion A; lesion `-` is the patient's own
     A | 20..60 | opioid | 60 order    60 mg/d on those days, by an order (else a statement)
+    - | 20..60 | opioid | 0 not-opioid steroid      another drug, and its class
     - | 20..60 | opioid | 60 cdc-2016=80 cdc-2022=60/90    by these tables; after a slash with as-needed doses
     A | 90     | disease-status | worsened     what imaging says; `imaging` without a value is a scan
     A | 90     | imaging | {bilsky} 1b         a grade on its scale; so `neuro | {asia} D`
@@ -121,7 +122,7 @@ def _by_table(word: str) -> Converted:
 
 # What imaging may say beside a grade.
 SAID = ("worsened", "stable", "improved", "undetermined", "CR", "PR", "SD", "PD")
-QUALIFIERS = ("local", "distant", "nodal", "pathology")
+QUALIFIERS = ("local", "distant", "nodal", "pathology", "steroid", "nsaid", "paracetamol", "gabapentinoid")
 
 
 def _told(kind: str, words: list[str]) -> tuple[Decimal | str | None, str | None, str | None]:

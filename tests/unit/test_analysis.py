@@ -115,6 +115,17 @@ def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_way
     assert (most.numerator or 0) - (least.numerator or 0) == len(missing)
 
 
+def test_a_sensitivity_run_leaves_out_lesions_whose_steroid_was_started() -> None:
+    visits = (
+        "{0}/A | -3 | pain | 7\n{0}/A | 91 | pain | {1}\n{0}/- | {2}..200 | opioid | 0 not-opioid steroid\n"
+        "{0}/- | -20..200 | opioid | 0 not-opioid"
+    )
+    drawn = [visits.format(*one) for one in ((1, 0, 30), (2, 0, -20), (3, 6, 30), (4, 6, -20), (5, 6, -20))]
+    runs = {one.label: one.figures for one in sensitivity(draw("\n".join(drawn)), load_study("sc24"), CUTOFF)}
+    found = {label[:13]: (one.numerator, one.denominator) for label, (one,) in runs.items() if one}
+    assert (found["as defined"], found["without lesio"]) == ((2, 5), (1, 3))
+
+
 @pytest.mark.parametrize("name", shipped_studies())
 def test_every_primary_figure_of_a_study_is_among_its_estimates(name: str) -> None:
     study = load_study(name)

@@ -92,8 +92,11 @@ BAD = {
          "response_at: no window '3-month'"]),
     "sensitivity": (
         BASED + '[sensitivity]\nbasis = "assumed"\n'
-        'value = [{ label = "x", change = { pian = 1 } }, { label = "y", change = { pain_delta = "a" } }]',
-        ["sensitivity 'x': pian is unknown", "sensitivity 'y': "]),
+        'value = [{ label = "x", change = { pian = 1 } }, { label = "y", change = { pain_delta = "a" } },\n'
+        '{ label = "z", change = { pain_delta = 3 }, missing = "response" }, { label = "none" },\n'
+        '{ label = "v", without = ["steroids"] }]',
+        ["sensitivity 'x': pian is unknown", "sensitivity 'y': ", "sensitivity 'z': needs one of",
+         "sensitivity 'none': needs one of", "sensitivity 'v': no flag 'steroids'"]),
 }  # fmt: skip
 
 
@@ -121,5 +124,5 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
 def test_every_sensitivity_run_is_another_definition_or_another_imputation(name: str) -> None:
     study = load_study(name)
     for one in study.sensitivity:
-        assert one.missing or changed(study, one.change) != study
+        assert one.missing or one.without or changed(study, one.change) != study
     assert isinstance(study, Study)

@@ -1,18 +1,22 @@
 """The tables of mappings/terminology: every code has a source, and no drug is an opioid and none."""
 
 from collections import Counter
+from typing import Any
+
+import pytest
 
 from fhir_srs import tables
 from fhir_srs.model import Event
 from tests.spec.records import RXNORM, concept, events, mapped, record
+from tests.unit.mapping_given import Json
 
 ROWS = [row for name in tables.names("terminology/*.csv") for row in tables.rows(name)]
 DRUGS = ("opioid", "opioid-without-factor", "not-opioid")
 
 
-def drug(code: str, id_: str = "x") -> list[Event]:
-    order = {"intent": "order", "status": "active", "authoredOn": "2024-03-01"}
-    found = mapped(record("MedicationRequest", id_, medicationCodeableConcept=concept(code, RXNORM), **order))
+def drug(code: str, **more: Any) -> list[Event]:
+    order = {"intent": "order", "status": "active", "authoredOn": "2024-03-01"} | more
+    found = mapped(record("MedicationRequest", medicationCodeableConcept=concept(code, RXNORM), **order))
     return events(found, "opioid")
 
 
@@ -28,8 +32,32 @@ def test_no_code_stands_twice_in_one_set_and_none_is_in_two_sets_of_drugs() -> N
 
 
 def test_a_common_drug_is_no_opioid_and_leaves_the_omed_known() -> None:
-    for code in ("25480", "3264", "7646"):
+    for code in ("2403", "7646"):
         (event,) = drug(code)
         assert (event.value, event.flags) == (0, ("not-opioid",))
     (event,) = drug("999999999")
     assert event.value is None
+
+
+def test_what_moves_pain_beside_opioids_says_its_class() -> None:
+    """spec/endpoints.md section 4: steroids, NSAIDs, paracetamol, gabapentinoids; section 15: systemic."""
+    classes = {"3264": "steroid", "5640": "nsaid", "161": "paracetamol", "25480": "gabapentinoid"}
+    for code, name in {**classes, "56946": "systemic-therapy"}.items():
+        (event,) = drug(code)
+        assert set(event.flags) == {"not-opioid", name}
+
+
+@pytest.mark.parametrize(("route", "counts"), [
+    ({"text": "Topical"}, False), ({"text": "eye drops"}, False),
+    ({"coding": [{"display": "Nasal use"}]}, False), ({"text": "subcutaneous"}, True),
+    ({"text": "IV"}, True), (None, True),
+])  # fmt: skip
+def test_a_steroid_on_the_skin_is_none_for_the_spine(route: Json | None, counts: bool) -> None:
+    told = [{"route": route}] if route else []
+    (event,) = drug("5492", dosageInstruction=told)
+    assert ("steroid" in event.flags) is counts
+
+
+def test_every_drug_with_a_class_is_known_to_be_no_opioid() -> None:
+    known = {(row["system"], row["code"]) for row in ROWS if row["set"] == "not-opioid"}
+    assert {(row["system"], row["code"]) for row in ROWS if row["set"] == "drug-class"} <= known
