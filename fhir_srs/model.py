@@ -131,7 +131,8 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     """One treated spinal target (design.md section 3). *dose_gy* and *fractions* are as delivered.
 
     *levels* run cranial to caudal; *issues* are the reasons that concern this lesion. *provisional* is
-    true while the course has not ended: no endpoint may use it.
+    true while the course has not ended: no endpoint may use it. *reirradiation* is what the course says of
+    earlier treatment, None where it says nothing; *reirradiation_of* is found among the courses read.
     """
 
     lesion_id: str
@@ -155,6 +156,7 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     sources: tuple[str, ...]
     issues: tuple[str, ...]
     provisional: bool = False
+    reirradiation: bool | None = None
 
 
 class ResourceCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -384,9 +386,10 @@ def _text(when: PartialDate | None) -> str | None:
 
 
 def lesion_row(lesion: Lesion) -> dict[str, Any]:
-    """The line of `lesions.ndjson` for *lesion*, its keys in the order of the contract."""
+    """The line of `lesions.ndjson` for *lesion*, keys as in the contract; `reirradiation` only if said."""
     row = {name: getattr(lesion, name) for name in LESION_KEYS}
-    return row | {"start": _text(lesion.start), "end": _text(lesion.end)}
+    row |= {"start": _text(lesion.start), "end": _text(lesion.end)}
+    return row if lesion.reirradiation is None else row | {"reirradiation": lesion.reirradiation}
 
 
 def event_row(event: Event) -> dict[str, Any]:
@@ -415,7 +418,8 @@ def to_json(rows: Sequence[Any] | dict[str, Any] | msgspec.Struct) -> bytes:
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-LESION_KEYS = tuple(name for name in Lesion.__struct_fields__ if name != "provisional")
+_BESIDE = {"provisional", "reirradiation"}
+LESION_KEYS = tuple(name for name in Lesion.__struct_fields__ if name not in _BESIDE)
 EVENT_KEYS = ("patient", "lesion_id", "link", "kind", "on", "value", "unit", "code", "source")
 
 __all__ = [

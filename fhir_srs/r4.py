@@ -88,6 +88,17 @@ class Period(Element, frozen=True):
     end: str | None = None
 
 
+class Bounds(Element, frozen=True):
+    bounds_period: Period | None = None
+
+
+class Occasions(Element, frozen=True):
+    """A Timing read for its days alone: the events that it lists, or the period that bounds it."""
+
+    event: tuple[str, ...] = ()
+    repeat: Bounds | None = None
+
+
 class Extension(ConceptExtension, frozen=True):
     """An extension with all that we read of one; numbers are Raw, which has no hash."""
 
@@ -199,6 +210,7 @@ class Observation(Resource, tag="Observation", frozen=True):
     effective_date_time: str | None = None
     effective_period: Period | None = None
     effective_instant: str | None = None
+    effective_timing: Occasions | None = None
     issued: str | None = None
     value_quantity: Quantity | None = None
     value_codeable_concept: CodeableConcept | None = None
@@ -237,6 +249,7 @@ class RawObservation(Element, tag_field="resourceType", tag="Observation", froze
     effective_date_time: str | None = None
     effective_period: Period | None = None
     effective_instant: str | None = None
+    effective_timing: Occasions | None = None
     value_quantity: Raw = NO_RAW
     value_codeable_concept: Raw = NO_RAW
     value_string: Raw = NO_RAW

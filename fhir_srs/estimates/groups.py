@@ -45,6 +45,13 @@ def _compression(lesion: Lesion) -> str:
     return "yes" if lesion.cord_compression else "no" if lesion.cord_compression is False else "not recorded"
 
 
+def _again(lesion: Lesion) -> str:
+    """An earlier course at a level is here, or the course says so; that none is here is no proof."""
+    if lesion.reirradiation_of or lesion.reirradiation:
+        return "yes"
+    return "no" if lesion.reirradiation is False else "not recorded"
+
+
 GROUPINGS: Mapping[str, Callable[[Lesion], str]] = MappingProxyType(
     {
         "dose-group": _dose,
@@ -53,7 +60,7 @@ GROUPINGS: Mapping[str, Callable[[Lesion], str]] = MappingProxyType(
         "cord-compression": _compression,
         "region": lambda lesion: lesion.region or UNKNOWN,
         "levels": lambda lesion: str(len(lesion.levels)) if lesion.levels else UNKNOWN,
-        "prior-radiation": lambda lesion: "yes" if lesion.reirradiation_of else "not recorded",
+        "prior-radiation": _again,
         "technique": lambda lesion: lesion.technique or UNKNOWN,
     }
 )

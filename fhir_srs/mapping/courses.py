@@ -282,7 +282,10 @@ def _joined(kept: Treatment, copy: Treatment) -> Treatment:
 
 def _with_evidence(course: Course, other: Course) -> Course:
     return msgspec.structs.replace(
-        course, by_code=course.by_code or other.by_code, named=course.named or other.named
+        course,
+        by_code=course.by_code or other.by_code,
+        named=course.named or other.named,
+        again=other.again if course.again is None else course.again,
     )
 
 

@@ -82,6 +82,28 @@ def effective(
     return day(moment or instant, path, facts, profile)
 
 
+def occasions(timing: r4.Occasions, path: str, facts: PatientFacts, profile: Profile) -> When:
+    """
+    The days of a Timing: from the first to the last event that it lists, else the period that bounds it.
+
+    How often something was done says nothing of when: without either, `date-missing`.
+    """
+    bounds = timing.repeat.bounds_period if timing.repeat else None
+    if not timing.event:
+        return (
+            period(bounds, f"{path}.repeat.boundsPeriod", facts, profile)
+            if bounds
+            else day(None, path, facts, profile)
+        )
+    told = [day(text, f"{path}.event", facts, profile) for text in timing.event]
+    said = tuple(dict.fromkeys(pair for one in told for pair in one.said))
+    days = [one.on for one in told if one.on is not None]
+    if not days:
+        return When(None, said)
+    both = span(min(days, key=lambda one: one.first), max(days, key=lambda one: one.last))
+    return When(both, said if both.day else tuple(dict.fromkeys((*said, ("date-partial", path)))))
+
+
 def hints_of(resource: r4.Observation | r4.Procedure | r4.DiagnosticReport | r4.ImagingStudy) -> LinkHints:
     """All that *resource* says about where it belongs."""
     if isinstance(resource, r4.Observation):

@@ -93,6 +93,7 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
     moment: str | None
     instant: str | None
     during: r4.Period | None
+    timing: r4.Occasions | None
     value_moment: str | None
 
 
@@ -107,6 +108,7 @@ def noted(found: r4.Observation, reading: Reading, hints: LinkHints) -> Noted:
         found.effective_date_time,
         found.effective_instant,
         found.effective_period,
+        found.effective_timing,
         found.value_date_time,
     )
 

@@ -76,7 +76,7 @@ def find_lesions(facts: PatientFacts, patient: Patient, profile: Profile, ledger
         made.extend(_lesions(told, facts, found, patient, profile, ledger))
     for key in found.volumes:
         ledger.ignore(key)
-    return _retreated(_numbered(made, ledger))
+    return _compared(_retreated(_numbered(made, ledger)), ledger)
 
 
 def _lesions(
@@ -195,6 +195,7 @@ def _lesion(
         sources=tuple(sorted({*told.sources, *(one.source for one in target.volumes)})),
         issues=tuple(sorted(reasons)),
         provisional=told.provisional,
+        reirradiation=course.again,
     )
     return LesionSite(
         lesion=lesion,
@@ -276,6 +277,31 @@ def _retreated(made: Sequence[LesionSite]) -> list[LesionSite]:
         again = msgspec.structs.replace(lesion, reirradiation_of=before[-1] if before else None)
         done.append(msgspec.structs.replace(site, lesion=again))
     return done
+
+
+def _compared(made: Sequence[LesionSite], ledger: Ledger) -> list[LesionSite]:
+    """
+    *made*, what a course says of earlier treatment being held against the earlier courses that are here.
+
+    It may have several lesions, of which it does not say which. `fields-contradict`: it denies what is here;
+    `reference-unresolved`: no earlier course at its levels is here.
+    """
+    again = {one.lesion.course for one in made if one.lesion.reirradiation_of is not None}
+    doubts = {
+        one.lesion.course: "reference-unresolved" if one.lesion.reirradiation else "fields-contradict"
+        for one in made
+        if one.lesion.reirradiation not in (None, one.lesion.course in again)
+    }
+    for course, reason in doubts.items():
+        ledger.note(course or "", reason, "extension")
+    return [_doubted(one, doubts.get(one.lesion.course)) for one in made]
+
+
+def _doubted(site: LesionSite, reason: str | None) -> LesionSite:
+    if reason is None:
+        return site
+    issues = tuple(sorted({*site.lesion.issues, reason}))
+    return msgspec.structs.replace(site, lesion=msgspec.structs.replace(site.lesion, issues=issues))
 
 
 def _precedes(earlier: Lesion, later: Lesion) -> bool:

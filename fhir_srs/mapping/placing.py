@@ -6,7 +6,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.dates import PartialDate
-from fhir_srs.mapping.elements import NOWHERE, When, day, effective
+from fhir_srs.mapping.elements import NOWHERE, When, day, effective, occasions
 from fhir_srs.mapping.facts import Draft, LesionSite, Link, LinkHints, Noted, PatientFacts, Reading, noted
 from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.links import Linker
@@ -69,6 +69,8 @@ class Placing:
     def _when(self, one: Noted, reading: Reading) -> When:
         if reading.dated_by == "value":
             return day(one.value_moment, "valueDateTime", self._facts, self._profile)
+        if one.timing is not None and not (one.moment or one.instant or one.during):
+            return occasions(one.timing, "effectiveTiming", self._facts, self._profile)
         return effective(one.moment, one.instant, one.during, self._facts, self._profile)
 
     def _say(self, name: str, reading: Reading, when: When) -> None:

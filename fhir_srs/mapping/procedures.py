@@ -25,6 +25,7 @@ _TECHNIQUES = MCODE + "mcode-radiotherapy-modality-and-technique"
 _MODALITY = MCODE + "mcode-radiotherapy-modality"
 _TECHNIQUE = MCODE + "mcode-radiotherapy-technique"
 _PHASE_FRACTIONS = CODEX + "codexrt-radiotherapy-fractions-delivered"
+_REIRRADIATION = CODEX + "codexrt-radiotherapy-course-involves-reirradiation"
 _INTENTS = (MCODE + "mcode-procedure-intent", MCODE + "mcode-treatment-intent")
 COURSE_PROFILES = frozenset(
     {
@@ -47,7 +48,11 @@ Named = Literal["SRS", "SBRT"]
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
-    """One Procedure that treats: how it says so, when, how often. *reasons* are (reason, path)."""
+    """
+    One Procedure that treats: how it says so, when, how often. *reasons* are (reason, path).
+
+    *again*: whether it says that it treats what was irradiated before; None where it says nothing.
+    """
 
     key: str
     procedure: r4.Procedure
@@ -62,6 +67,7 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     flat: bool = False
     modality: str | None = None
     intent: str | None = None
+    again: bool | None = None
     reasons: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -110,6 +116,12 @@ def _said(name: str, concept: r4.CodeableConcept | None, profile: Profile) -> bo
 def _german(procedure: r4.Procedure, profile: Profile) -> bool:
     """Whether an extension holds a stereotactic application type (German oncology module)."""
     return any(profile.codes.find("radiosurgery", one) for one in extension_concepts(procedure.extension))
+
+
+def _again(extensions: Iterable[r4.Extension]) -> bool | None:
+    """What the flag says; None without it, or where it says both."""
+    told = {one.value_boolean for one in r4.extensions(extensions, _REIRRADIATION)} - {None}
+    return told.pop() if len(told) == 1 else None
 
 
 def extension_concepts(extensions: Iterable[r4.ConceptExtension]) -> Iterator[r4.CodeableConcept]:
@@ -164,6 +176,7 @@ def read_course(procedure: r4.Procedure, kind: CourseKind, profile: Profile) -> 
         flat=manner.flat,
         modality=manner.modality,
         intent=manner.intent,
+        again=_again(extensions),
         reasons=(*reasons, *((one, "extension") for one in sessions.reasons), *manner.reasons),
     )
 

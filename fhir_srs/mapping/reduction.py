@@ -93,6 +93,7 @@ class Reducer:
             found.effective_date_time,
             found.effective_instant,
             found.effective_period,
+            found.effective_timing,
             found.value_date_time,
         )
 

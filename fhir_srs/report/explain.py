@@ -266,10 +266,12 @@ def _lesion_lines(row: Mapping[str, Any], documentation: Mapping[str, str]) -> I
         "fractions",
         "technique",
         "histology",
+        "reirradiation_of",
+        "reirradiation",
         "course",
         "target",
     )
-    yield from columns([[f"  {name}", _text(row[name])] for name in shown if row[name] not in (None, ())])
+    yield from columns([[f"  {name}", _text(row[name])] for name in shown if row.get(name) not in (None, ())])
     yield from columns([["  source", one] for one in row["sources"]])
     yield from columns([["  remark", one, documentation.get(one, "")] for one in row["issues"]])
 

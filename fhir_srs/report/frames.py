@@ -27,7 +27,7 @@ SUFFIX = ".parquet"
 # Arrow's name of the type of each column that is no text.
 _TYPES = {
     **dict.fromkeys(("dose_gy", "value"), "float64"),
-    **dict.fromkeys(("cord_compression", "used"), "bool_"),
+    **dict.fromkeys(("cord_compression", "reirradiation", "used"), "bool_"),
     "fractions": "int64",
 }
 _LISTS = frozenset({"levels", "sources", "issues", "flags"})

@@ -52,6 +52,7 @@ class LesionLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cord_compression: bool | None
     sources: tuple[Version, ...]
     issues: Annotated[tuple[str, ...], Meta(description="reasons of mappings/issues.csv")]
+    reirradiation: Annotated[bool, Meta(description="as the course says")] | msgspec.UnsetType = msgspec.UNSET
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -131,6 +131,13 @@ def a_score_at_an_instant(resources: list[Json], draw: Random) -> None:
 
 
 @same
+def a_score_at_a_listed_occasion(resources: list[Json], draw: Random) -> None:
+    for one in scores(resources):
+        if len(one.get("effectiveDateTime", "")) == 10:
+            one["effectiveTiming"] = {"event": [one.pop("effectiveDateTime") + "T12:00:00+02:00"]}
+
+
+@same
 def a_single_fraction_dated_by_a_day(resources: list[Json], draw: Random) -> None:
     for one in courses(resources):
         period = one.get("performedPeriod", {})
@@ -319,6 +326,13 @@ def a_snapshot_of_the_running_course(resources: list[Json], draw: Random) -> lis
             early["performedPeriod"].pop("end")
             made.append(early)
     return [*resources, *made]
+
+
+@same
+def whatever_is_said_of_earlier_treatment(resources: list[Json], draw: Random) -> None:
+    for one in courses(resources):
+        url = CODEX + "codexrt-radiotherapy-course-involves-reirradiation"
+        one["extension"] = [*one.get("extension", []), {"url": url, "valueBoolean": draw.random() < 0.5}]
 
 
 @same

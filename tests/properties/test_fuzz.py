@@ -139,7 +139,8 @@ NAMES = st.sampled_from(
     reference status code coding display text extension url modifierExtension valueQuantity valueInteger
     valueString
     valueCodeableConcept valueReference valueUnsignedInt component dataAbsentReason effectiveDateTime
-    effectivePeriod start end performedPeriod bodySite partOf focus hasMember location morphology entry
+    effectivePeriod effectiveTiming event start end performedPeriod bodySite partOf focus hasMember
+    location morphology entry
     resource fullUrl dosageInstruction doseAndRate doseQuantity timing repeat frequency period link other type
     contained ingredient strength numerator denominator deceasedDateTime birthDate""".split()
 )

@@ -265,6 +265,17 @@ DATES: dict[str, tuple[Json, str, set[str]]] = {
     "a period without an end": ({"effectivePeriod": {"start": DAY}}, "04-01", set()),
     "a period that ends before it starts": (
         {"effectivePeriod": {"start": DAY, "end": "2024-03-01"}}, "", {"date-implausible"}),
+    "a timing that lists one day": ({"effectiveTiming": {"event": [DAY]}}, "04-01", set()),
+    "a timing that lists days": (
+        {"effectiveTiming": {"event": ["2024-04-05", DAY]}}, "04-01..04-05", {"date-partial"}),
+    "a timing that is bounded": (
+        {"effectiveTiming": {"repeat": {"boundsPeriod": {"start": DAY, "end": "2024-04-03"}}}},
+        "04-01..04-03", {"date-partial"}),
+    "a timing that says how often": (
+        {"effectiveTiming": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d"}}}, "",
+        {"date-missing"}),
+    "a timing that lists no day of the calendar": (
+        {"effectiveTiming": {"event": ["2024-02-30"]}}, "", {"date-not-valid"}),
     "no date": ({}, "", {"date-missing"}),
     "issued is no substitute": ({"issued": "2024-04-01T08:00:00Z"}, "", {"date-missing"}),
     "30 February": ({"effectiveDateTime": "2024-02-30"}, "", {"date-not-valid"}),

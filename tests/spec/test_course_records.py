@@ -70,6 +70,10 @@ def bill(id_: str, day: str, code: str = "77373", **more: Any) -> Json:
     return procedure(id_, concept(code, CPT), **days(day, day), **more)
 
 
+def again(said: bool) -> Json:
+    return {"url": CODEX + "codexrt-radiotherapy-course-involves-reirradiation", "valueBoolean": said}
+
+
 def fractions_of_phase(number: int) -> Json:
     return {"url": CODEX + "codexrt-radiotherapy-fractions-delivered", "valueUnsignedInt": number}
 
@@ -228,6 +232,22 @@ STATES: dict[str, Row] = {
         [volume("v", label="T8"), volume("w", label="T8"), course("c", SIXTEEN),
          course("d", dose("w", cgy(1600)), **days("2024-09-05", "2024-09-05"))],
         ["T8 16 x1 SRS", "T8 16 x1 SRS again 2024-09-05"], set()),
+    "a retreatment that says so": (
+        [V, volume("w"), course("c", SIXTEEN, again(True), **days("2024-09-05", "2024-09-05")),
+         course("d", dose("w", cgy(1600)))],
+        ["T8 16 x1 SRS", "T8 16 x1 SRS again said 2024-09-05"], set()),
+    "a retreatment of what is not here": (
+        [V, course("c", SIXTEEN, again(True))], ["T8 16 x1 SRS said"], {"reference-unresolved"}),
+    "a retreatment that denies it": (
+        [V, volume("w"), course("c", SIXTEEN, again(False), **days("2024-09-05", "2024-09-05")),
+         course("d", dose("w", cgy(1600)))],
+        ["T8 16 x1 SRS", "T8 16 x1 SRS again denied 2024-09-05"], {"fields-contradict"}),
+    "a first treatment that says so": (
+        [V, course("c", SIXTEEN, again(False))], ["T8 16 x1 SRS denied"], set()),
+    "a retreatment of one of two targets": (
+        [V, volume("w"), volume("l", "66794005"), course("d", dose("w", cgy(1600))),
+         course("c", SIXTEEN, dose("l", cgy(1800)), again(True), **days("2024-09-05", "2024-09-05"))],
+        ["T8 16 x1 SRS", "T8 16 x1 SRS again said 2024-09-05", "L1 18 x1 SRS said 2024-09-05"], set()),
 }  # fmt: skip
 
 
@@ -243,6 +263,7 @@ def _text(one: Lesion) -> str:
         f"x{'?' if one.fractions is None else one.fractions}",
         one.technique or "?",
         *["again"] * (one.reirradiation_of is not None),
+        *([] if one.reirradiation is None else ["said" if one.reirradiation else "denied"]),
         *["provisional"] * one.provisional,
         *[day] * (day != "2024-03-05"),
     ]

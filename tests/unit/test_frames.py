@@ -23,7 +23,7 @@ def shown(row: dict[str, Any]) -> dict[str, Any]:
     """A row of a table as its line: its value in one place, nothing for what the line leaves out."""
     text = row.pop("value_text", None)
     row |= {"value": text} if text is not None else {}
-    for name in ("until", "evidence", "flags"):
+    for name in ("until", "evidence", "flags", "reirradiation"):
         if name in row and row[name] is None:
             del row[name]
     return row
