@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Iterable, Iterator
+from heapq import merge
 from typing import NamedTuple
 
 import msgspec
 
+from fhir_srs.engine.crowds import Crowds
 from fhir_srs.engine.runs import SortedIssue, merged_issues, merged_persons, write_runs
 from fhir_srs.engine.spill import Family, Spill, Writer
 from fhir_srs.engine.worker import KeptIssue, Worker
@@ -105,20 +107,35 @@ def _piece(below: Spill, piece: int) -> Part:
 
 
 def _map(worker: Worker, spill: Spill, part: int, of: Part) -> Done:
-    """Map all patients of *of*, whose lines are held at once."""
-    bodies: dict[str, list[bytes]] = {}
-    for name, body in of.lines:
-        bodies.setdefault(name, []).append(body)
+    """Map all patients of *of*, whose lines are held at once, but for those who have too many."""
+    crowds = Crowds(worker, spill.folder / f"crowds-{part}")
+    bodies = _held(of.lines, crowds, worker.job.profile.choices.patient_limit)
     held = sum(len(body) for lines in bodies.values() for body in lines)
     issues: list[SortedIssue] = [(one.order, one.line) for one in of.issues]
-    tally, persons = Tally(), []
+    tally, persons = crowds.tally, []
     while bodies:
         found = worker.map(*bodies.popitem())
         _count(found, tally)
         issues += ((issue_order(one), to_json(one)) for one in found.issues)
         persons.append(worker.job.store(found))
-    write_runs(spill, part, sorted(persons, key=lambda one: one.order), sorted(issues))
+    write_runs(
+        spill, part, sorted(persons, key=lambda one: one.order), merge(sorted(issues), crowds.issues())
+    )
     return Done(tally, held)
+
+
+def _held(lines: Iterable[tuple[str, bytes]], crowds: Crowds, limit: int) -> dict[str, list[bytes]]:
+    """The *lines* of each patient; who has more than *limit* is among *crowds* instead."""
+    bodies: dict[str, list[bytes]] = {}
+    for name, body in lines:
+        if name in crowds.names:
+            crowds.refuse(body)
+            continue
+        mine = bodies.setdefault(name, [])
+        mine.append(body)
+        if len(mine) > limit:
+            crowds.enter(name, bodies.pop(name))
+    return bodies
 
 
 def _count(found: PatientMap, tally: Tally) -> None:

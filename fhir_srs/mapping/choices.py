@@ -31,6 +31,10 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
 
     *order_intents*: the values of MedicationRequest.intent that order a drug. R4 knows more than `order`;
     a `plan` is one only where a site writes its prescriptions so. `spec/endpoints.md` section 4.
+
+    *patient_limit*: of how many resources one patient may consist, those of other kinds of data not counted.
+    Beyond it all are refused (`patient-too-large`): a patient is mapped in one piece, in memory.
+    `spec/performance.md` section 7.
     """
 
     unstated_pain_scale: ScaleRule = "assume"
@@ -38,6 +42,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     radiosurgery_evidence: tuple[Ground, ...] = ("code", "text", "dose")
     same_course_days: Annotated[int, msgspec.Meta(ge=0, le=120)] = 14
     order_intents: tuple[OrderIntent, ...] = ("order",)
+    patient_limit: Annotated[int, msgspec.Meta(ge=100, le=1_000_000)] = 20_000
 
     @property
     def same_course(self) -> timedelta:

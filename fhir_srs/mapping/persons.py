@@ -22,6 +22,8 @@ from fhir_srs.mapping.scores import panels
 from fhir_srs.mapping.vital_status import death_of
 from fhir_srs.model import Event, Issue, Lesion, Patient
 
+TOO_LARGE = "patient-too-large"
+
 
 class PatientMap(msgspec.Struct, frozen=True, kw_only=True):
     """All that was made of one patient, each list in a total order, and what became of each resource."""
@@ -35,6 +37,8 @@ class PatientMap(msgspec.Struct, frozen=True, kw_only=True):
 
 def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
     """The lesions and events of the patient of *facts*; every resource there ends in `uses`."""
+    if len(facts.resources) + len(facts.noted) > profile.choices.patient_limit:
+        return _too_large(facts, profile)
     ledger = Ledger(profile)
     facts, patient, events = _person(facts, profile, ledger)
     sites = with_conditions(find_lesions(facts, patient, profile, ledger), facts, profile)
@@ -50,6 +54,20 @@ def map_patient(facts: PatientFacts, profile: Profile) -> PatientMap:
         lesions=tuple(one.lesion for one in sites),
         events=tuple(sorted(settled(events, ledger), key=_occurrence)),
         issues=tuple(dict.fromkeys(ledger.issues)),
+        uses=ledger.uses,
+    )
+
+
+def _too_large(facts: PatientFacts, profile: Profile) -> PatientMap:
+    """Nothing of a patient of whom part would be a guess: each resource is refused."""
+    ledger = Ledger(profile)
+    for key in (*facts.resources, *facts.noted):
+        ledger.refuse(key, TOO_LARGE)
+    return PatientMap(
+        patient=Patient(patient=facts.patient, identifier=None, key=facts.patient),
+        lesions=(),
+        events=(),
+        issues=tuple(ledger.issues),
         uses=ledger.uses,
     )
 

@@ -103,10 +103,10 @@ MESS = messy_cohort(7)
 IN_MEMORY = Limits(in_memory=1 << 40)
 
 
-def digests(sources, *, jobs=1, limits=IN_MEMORY):
+def digests(sources, *, jobs=1, limits=IN_MEMORY, profile=PROFILE):
     """SHA-256 of lesions, events and issues as lines, and all counts."""
     with mapped_files(
-        [sources], PROFILE, jobs=jobs, notice=lambda _: None, report=silent, limits=limits
+        [sources], profile, jobs=jobs, notice=lambda _: None, report=silent, limits=limits
     ) as found:
         lines = [b"".join(one()) for one in (found.lesions, found.events, found.issues)]
         return [hashlib.sha256(one).hexdigest() for one in lines], found.tally
@@ -208,6 +208,19 @@ def test_neither_partitions_nor_pieces_of_the_input_change_a_byte(plain, expecte
 @pytest.mark.parametrize("jobs", [2, 4])
 def test_the_number_of_processes_changes_no_byte(plain, expected, jobs):
     assert digests(plain, jobs=jobs, limits=spilled(7, chunk=30_000, largest=50_000)) == expected
+
+
+@pytest.mark.parametrize(("jobs", "parts", "largest"), [(1, 16, 1 << 23), (1, 1, 5000), (2, 7, 50_000)])
+def test_who_has_too_many_resources_is_refused_whole_by_every_way(plain, jobs, parts, largest):
+    choices = msgspec.structs.replace(PROFILE.choices, patient_limit=25)
+    profile = msgspec.structs.replace(PROFILE, choices=choices)
+    expected = digests(plain, profile=profile)
+    found, whole = expected[1], digests(plain)[1]
+    assert found.reasons[False, "patient-too-large"] > 25
+    assert 0 < found.lesions < whole.lesions
+    assert found.counts.read == whole.counts.read
+    limits = spilled(parts, chunk=30_000, largest=largest)
+    assert digests(plain, jobs=jobs, limits=limits, profile=profile) == expected
 
 
 @pytest.mark.long

@@ -93,6 +93,22 @@ def extra() -> list[Json]:
     return [*people(), shared, *(one for lesion in named for one in lesion)]
 
 
+def crowd() -> list[Json]:
+    """A treated patient with 120 scores, some under the reference of a record that was merged."""
+    link = [{"type": "replaced-by", "other": {"reference": "Patient/many"}}]
+    records = [
+        {"resourceType": "Patient", "id": "many"},
+        {"resourceType": "Patient", "id": "also", "link": link},
+    ]
+    lesion = treated({"reference": "Patient/many"}, "of-many")
+    scores = [
+        dict(lesion[1], id=f"score-{number}", subject={"reference": f"Patient/{name}"})
+        for number in range(60)
+        for name in ("many", "also")
+    ]
+    return [*records, *lesion, *(dict(one, id=f"{one['id']}-{n}") for n, one in enumerate(scores))]
+
+
 def versions(resources: list[Json]) -> list[Json]:
     """Newer copies of every seventh resource, of another patient every fourteenth time; and plain copies."""
     newer = [
@@ -120,7 +136,7 @@ BROKEN = [
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort and all that is hard about one, shuffled over plain, CRLF and gzipped files of a folder."""
     folder = tmp_path_factory.mktemp("sources")
-    resources = [*random_cohort(25, 7).resources, *extra()]
+    resources = [*random_cohort(25, 7).resources, *extra(), *crowd()]
     lines = [*(json.dumps(one).encode() for one in (*resources, *versions(resources))), *BROKEN]
     Random(1).shuffle(lines)
     (folder / "a.ndjson").write_bytes(b"\n".join(lines[::3]))
@@ -136,7 +152,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def mapped(sources: Path, out: Path, engine: str) -> list[bytes]:
+def mapped(sources: Path, out: Path, engine: str, *options: str) -> list[bytes]:
     """Lesions, events and issues as `fhir-srs map` writes them."""
     files = [out / f"{name}.ndjson" for name in ("lesions", "events", "issues")]
     flags = [
@@ -149,7 +165,7 @@ def mapped(sources: Path, out: Path, engine: str) -> list[bytes]:
     )
     spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "PYSPARK_SUBMIT_ARGS": settings}
     done = subprocess.run(
-        [sys.executable, "-m", "fhir_srs", "map", str(sources), "--engine", engine, *flags],
+        [sys.executable, "-m", "fhir_srs", "map", str(sources), "--engine", engine, *options, *flags],
         env={**os.environ, **spark},
         capture_output=True,
         timeout=300,
@@ -165,6 +181,16 @@ def test_spark_gives_the_bytes_of_the_local_engine(sources: Path, tmp_path: Path
     local = mapped(sources, tmp_path / "local", "local")
     assert all(local), "the cohort gives lesions, events and issues"
     assert mapped(sources, tmp_path / "spark", "spark") == local
+
+
+def test_who_has_too_many_resources_is_refused_whole_there_too(sources: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "small.toml"
+    profile.write_text('name = "small"\nversion = "1"\n[choices]\npatient_limit = 100\n')
+    (tmp_path / "spark").mkdir()
+    local = mapped(sources, tmp_path, "local", "--profile", str(profile))
+    assert b"patient-too-large" in local[2]
+    assert all(local)
+    assert mapped(sources, tmp_path / "spark", "spark", "--profile", str(profile)) == local
 
 
 def test_one_file_is_a_source_too(tmp_path: Path) -> None:

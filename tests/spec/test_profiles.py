@@ -154,6 +154,10 @@ DIFFERENCES: dict[str, tuple[str, list[dict[str, Any]]]] = {
             surgical("b", performedPeriod={"start": "2024-04-05", "end": "2024-04-05"}),
         ],
     ),
+    "choices.patient_limit": (
+        "[choices]\npatient_limit = 100",
+        [pain(4, id_=f"s{number}") for number in range(100)],
+    ),
     "choices.order_intents": (
         '[choices]\norder_intents = ["order", "plan"]',
         [
