@@ -16,7 +16,7 @@ from fhir_srs.errors import DataError
 
 if TYPE_CHECKING:
     from fhir_srs.engine import MappedFiles
-    from fhir_srs.model import ResourceCounts
+    from fhir_srs.mapping.tally import Tally
     from fhir_srs.report.schema import Line
 
 
@@ -63,7 +63,7 @@ def map_(
     if any(path and path.suffix == SUFFIX for path in (out, events, issues)):
         need_arrow()
     with _mapped_by(engine, sources, profile, jobs) as found:
-        need_readable(found.tally.counts)
+        need_readable(found.tally)
         _write_lines(out, found.lesions(), "lesion")
         if events:
             _write_lines(events, found.events(), "event")
@@ -130,9 +130,9 @@ def _mapped_by(engine: Engine, sources: Sequence[Path], profile: str, jobs: int)
             yield found
 
 
-def need_readable(counts: "ResourceCounts") -> None:
-    """Raise DataError (65) if not one resource could be read."""
-    if counts.read == counts.refused:
+def need_readable(found: "Tally") -> None:
+    """Raise DataError (65) if not one resource could be read; what was read and refused has its reason."""
+    if found.counts.read == found.reasons[False, "resource-unreadable"]:
         raise DataError("no readable FHIR resource in the sources")
 
 

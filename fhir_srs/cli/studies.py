@@ -109,7 +109,7 @@ def _mapped(sources: Sequence[Path], profile_name: str) -> "tuple[Mapped, Tally]
     profile = load_profile(profile_name)
     with shown(sys.stderr) as report:
         mapped, tally = map_study(sources, profile, notice=note, report=report)
-    need_readable(tally.counts)
+    need_readable(tally)
     return mapped, tally
 
 

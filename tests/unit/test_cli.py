@@ -95,6 +95,13 @@ def test_a_wrong_call_is_one_clear_error_with_its_exit_code(
     assert "Traceback" not in err
 
 
+def test_what_is_readable_but_refused_is_no_error(tmp_path, capsys):
+    stray = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Group/g"}}
+    (tmp_path / "a.ndjson").write_text(json.dumps(stray))
+    assert run(["map", str(tmp_path / "a.ndjson")]) == 0
+    assert "subject-not-patient" in capsys.readouterr().err
+
+
 def test_nothing_readable_is_65(tmp_path, capsys):
     (tmp_path / "a.ndjson").write_text("<html>\n")
     assert run(["map", str(tmp_path / "a.ndjson")]) == 65
