@@ -32,7 +32,8 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     What `derive` returns, in a total order; *excluded* are the lesions that the study does not take.
 
     *recorded* are the kinds of event of which the cohort has any record by the cutoff: what nobody records
-    is not absent. *refused* are the pain records that the rules did not look at, with their reasons.
+    is not absent. *refused* are the records that no rule counts, with their reasons: of
+    pain, and what came too early to end an endpoint.
     """
 
     study: Study

@@ -54,6 +54,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 REFUSALS: Mapping[str, str] = MappingProxyType(
     {
         "after-death": "dated after the death",
+        "before-origin": "not after t0, from which its endpoint counts",
         "no-date": "not dated",
         "other-site": "of a site that is no treated lesion",
         "other-scale": "on another scale than the baseline",

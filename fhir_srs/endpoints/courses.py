@@ -35,6 +35,8 @@ from fhir_srs.endpoints.opioids import UNKNOWN, Omed, omed_on, table_used
 from fhir_srs.endpoints.study import Study
 from fhir_srs.model import LEVELS, Event, Lesion, Mapped
 
+# What ends an endpoint if it comes after t0; before it, it is at most part of the baseline.
+OCCURRENCES = frozenset({"fracture", "retreatment", "surgery"})
 FINDINGS = frozenset({"imaging", "disease-status", "neuro", "fracture", "surgery"})
 
 
@@ -51,8 +53,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     *baseline* is the assessment before treatment, or *baseline_reason* says why there is none;
     *follow_up* are the assessments from day 1 to the day before retreatment. *findings* are the lesion's
     dated events of other kinds, and those of the patient that it may claim, by day; *events* are all of
-    the patient's. *companions* are the second sites, where the study asks for them. *refused* are the pain
-    records that the rules do not look at, each with its reason.
+    the patient's. *companions* are the second sites, where the study asks for them. *refused* are the
+    records that the rules do not count, each with its reason.
     """
 
     lesion: Lesion
@@ -173,8 +175,11 @@ def _refused(
     baseline: Assessment | None,
     follow_up: Sequence[Assessment],
 ) -> Iterator[Refusal]:
-    """The pain records of *lesion* and its patient that no rule looks at: each says why, once."""
+    """The records of *lesion* and its patient that no rule counts; each says why, once."""
     name = lesion.lesion_id
+    for event in history.events:
+        if _is_early(event, lesion, history):
+            yield Refusal(lesion_id=name, source=event.source, reason="before-origin")
     for event in history.after_death:
         if event.kind == "pain" and event.lesion_id in (None, name):
             yield Refusal(lesion_id=name, source=event.source, reason="after-death")
@@ -184,6 +189,17 @@ def _refused(
         for source in one.sources:
             if source not in used:
                 yield Refusal(lesion_id=name, source=source, reason=_misplaced(one, lesion, history))
+
+
+def _is_early(event: Event, lesion: Lesion, history: History) -> bool:
+    """Whether *event* would end an endpoint of *lesion* after t0; toxicity counts after any treatment."""
+    zero, day = time_zero(lesion, history.study), event.on.day if event.on else None
+    if day is None or zero is None or zero.day is None:
+        return False
+    if event.kind == "toxicity" and event.lesion_id in (None, lesion.lesion_id):
+        starts = [one.day for one in (time_zero(one, history.study) for one in history.treated) if one]
+        return not any(one is not None and one <= day for one in starts)
+    return event.kind in OCCURRENCES and event.lesion_id == lesion.lesion_id and day <= zero.day
 
 
 def _misplaced(one: Assessment, lesion: Lesion, history: History) -> str:

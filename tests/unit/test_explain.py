@@ -148,6 +148,16 @@ def test_each_event_says_what_it_was_used_for_or_why_it_was_refused() -> None:
     assert found["Observation/pain-9"] == ("pain-response 2-month", "pain-response blind 2-month")
 
 
+def test_what_came_before_the_origin_of_its_endpoint_is_said_and_not_counted() -> None:
+    told = told_of(
+        "A | 0 | srs | T8\nA | -90 | fracture |\nA | -20 | surgery | for-pain\nA | 0 | fracture |\n"
+        "- | -30 | toxicity | 2 CTCAEv5 C56\nA | 40 | fracture |\n- | 50 | toxicity | 2 CTCAEv5 C56\n"
+        "B | 0 | srs | L2\nB | -5 | fracture |"
+    )
+    early = {use.source for use in told.uses if use.refused == "before-origin"}
+    assert early == {f"Observation/{one}" for one in ("fracture-1", "surgery-2", "fracture-3", "toxicity-4")}
+
+
 def test_an_endpoint_alone_shows_its_rule_and_the_parameters_that_it_looks_at() -> None:
     told = told_of("A | -3 | pain | 7\nA | 14 | pain | 2", endpoint="time-to-relief")
     assert {(one.endpoint, one.section) for one in told.rules} == {("time-to-relief", "5")}
