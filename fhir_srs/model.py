@@ -133,6 +133,7 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     *levels* run cranial to caudal; *issues* are the reasons that concern this lesion. *provisional* is
     true while the course has not ended: no endpoint may use it. *reirradiation* is what the course says of
     earlier treatment, None where it says nothing; *reirradiation_of* is found among the courses read.
+    *primary* is the group of the primary cancer (`mappings/terminology/primaries.csv`), *histology* its code.
     """
 
     lesion_id: str
@@ -157,6 +158,7 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     issues: tuple[str, ...]
     provisional: bool = False
     reirradiation: bool | None = None
+    primary: str | None = None
 
 
 class ResourceCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -418,7 +420,7 @@ def to_json(rows: Sequence[Any] | dict[str, Any] | msgspec.Struct) -> bytes:
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-_BESIDE = {"provisional", "reirradiation"}
+_BESIDE = {"provisional", "reirradiation", "primary"}
 LESION_KEYS = tuple(name for name in Lesion.__struct_fields__ if name not in _BESIDE)
 EVENT_KEYS = ("patient", "lesion_id", "link", "kind", "on", "value", "unit", "code", "source")
 

@@ -163,7 +163,8 @@ NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
 )
 CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
     ("sex", lambda one: (one.patient and one.patient.sex) or NOT_RECORDED),
-    ("primary", lambda one: one.lesion.histology or NOT_RECORDED),
+    ("primary", lambda one: one.lesion.primary or NOT_RECORDED),
+    ("histology", lambda one: one.lesion.histology or NOT_RECORDED),
     ("ECOG", lambda one: NOT_RECORDED if one.ecog is None else f"{one.ecog.normalize():f}"),
     ("region", lambda one: GROUPINGS["region"](one.lesion)),
     ("levels", lambda one: GROUPINGS["levels"](one.lesion)),

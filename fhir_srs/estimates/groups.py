@@ -56,6 +56,7 @@ GROUPINGS: Mapping[str, Callable[[Lesion], str]] = MappingProxyType(
     {
         "dose-group": _dose,
         "fractions": _fractions,
+        "primary": lambda lesion: lesion.primary or UNKNOWN,
         "histology": lambda lesion: lesion.histology or UNKNOWN,
         "cord-compression": _compression,
         "region": lambda lesion: lesion.region or UNKNOWN,

@@ -1,6 +1,7 @@
-"""Conditions: what they say of a lesion (histology, cord compression), and events (fracture, death)."""
+"""Conditions: what they say of a lesion (primary, histology, cord compression); fracture, death as events."""
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,12 +17,18 @@ _MCODE = "http://hl7.org/fhir/us/mcode/StructureDefinition/"
 # STU2 and later, and the name of STU1.
 _HISTOLOGY = (f"{_MCODE}mcode-histology-morphology-behavior", f"{_MCODE}histology-morphology-behavior")
 _RELATED = "http://hl7.org/fhir/StructureDefinition/condition-related"
+_PRIMARY = f"{_MCODE}mcode-primary-cancer-condition"
+# ICD-10 and what countries made of it: of cancers the first three characters are the same (C50 breast).
+_ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
+_ICD10 = frozenset((_ICD10CM, "http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"))
+_CATEGORY = 3
+OTHER = "other"
 _NOT_REAL = frozenset({"refuted", "entered-in-error", "differential"})
 _EVENTS: tuple[tuple[str, EventKind], ...] = (("fracture", "fracture"), ("death", "death"))
 
 
 def take_condition(resource: r4.Condition, facts: PatientFacts, profile: Profile) -> Taken:
-    """A fracture or a death is an event; a metastasis or cord compression is used for lesions."""
+    """A fracture or a death is an event; a cancer or cord compression is used for lesions."""
     if not _concerns(resource, profile):
         return IGNORED
     if _verification(resource) in _NOT_REAL:
@@ -36,7 +43,27 @@ def take_condition(resource: r4.Condition, facts: PatientFacts, profile: Profile
 
 def _concerns(resource: r4.Condition, profile: Profile) -> bool:
     sets = ("metastasis", "cord-compression", "fracture", "death")
-    return any(profile.codes.find(name, resource.code) for name in sets)
+    return any(profile.codes.find(name, resource.code) for name in sets) or bool(_primary(resource, profile))
+
+
+def _primary(condition: r4.Condition, profile: Profile) -> str | None:
+    """
+    Which primary cancer *condition* is, by group (`breast`, `lung`); None if it is none.
+
+    `other`: it says that it is one, but its code is in no group, or in two.
+    """
+    codings = condition.code.coding if condition.code else ()
+    found = {name for one in codings if (name := _group(one, profile))}
+    if len(found) == 1:
+        return found.pop()
+    return OTHER if found or _PRIMARY in r4.claimed_profiles(condition.meta) else None
+
+
+def _group(coding: r4.Coding, profile: Profile) -> str | None:
+    exact = profile.codes.find_coding("primary", coding)
+    if exact is not None or coding.system not in _ICD10 or not coding.code:
+        return exact.meaning if exact else None
+    return profile.codes.among("primary").get((_ICD10CM, coding.code[:_CATEGORY]))
 
 
 def _verification(resource: r4.Condition) -> str | None:
@@ -56,7 +83,7 @@ def _draft(resource: r4.Condition, kind: EventKind, code: str, when: When, facts
 
 
 def with_conditions(sites: Sequence[LesionSite], facts: PatientFacts, profile: Profile) -> list[LesionSite]:
-    """*sites* with histology and cord compression as the patient's conditions say, and these as sources."""
+    """*sites* with primary, histology and cord compression as the patient's conditions say: sources too."""
     conditions = [
         one
         for one in facts.resources.values()
@@ -65,25 +92,30 @@ def with_conditions(sites: Sequence[LesionSite], facts: PatientFacts, profile: P
     if not conditions:
         return list(sites)
     compressions = [one for one in conditions if profile.codes.find("cord-compression", one.code)]
-    return [_told(site, sites, compressions, facts, profile) for site in sites]
+    cancers = [one for one in conditions if _primary(one, profile)]
+    return [_told(site, sites, compressions, cancers, facts, profile) for site in sites]
 
 
 def _told(
     site: LesionSite,
     sites: Sequence[LesionSite],
     compressions: Sequence[r4.Condition],
+    cancers: Sequence[r4.Condition],
     facts: PatientFacts,
     profile: Profile,
 ) -> LesionSite:
     lesion, said = site.lesion, [*_reasons(site, facts)]
+    primary = _primary_of(said, cancers, profile)
+    said += primary.told
     histology = next(filter(None, map(_histology, said)), None)
     pressing = [one for one in compressions if _presses(one, site, sites, facts, profile)]
-    if histology is None and not pressing:
+    if histology is None and not pressing and primary.name is None:
         return site
     telling = [one for one in said if _histology(one)]
-    sources = {*lesion.sources, *map(source, (*pressing, *telling))}
+    sources = {*lesion.sources, *map(source, (*pressing, *telling, *primary.told))}
     changed: Lesion = msgspec.structs.replace(
         lesion,
+        primary=primary.name,
         histology=lesion.histology or histology,
         cord_compression=True if pressing else lesion.cord_compression,
         sources=tuple(sorted(sources)),
@@ -91,16 +123,29 @@ def _told(
     return msgspec.structs.replace(site, lesion=changed)
 
 
+class _Primary(NamedTuple):
+    """A primary cancer by group, None if unknown, and the conditions that tell it."""
+
+    name: str | None
+    told: Sequence[r4.Condition] = ()
+
+
+def _primary_of(said: Sequence[r4.Condition], cancers: Sequence[r4.Condition], profile: Profile) -> _Primary:
+    """The cancer among *said*, what a lesion was treated for; else the patient's, if it is the only kind."""
+    told = [one for one in said if _primary(one, profile)] or cancers
+    names = {_primary(one, profile) for one in told}
+    return _Primary(names.pop(), told) if len(names) == 1 else _Primary(None)
+
+
 def _reasons(site: LesionSite, facts: PatientFacts) -> Iterator[r4.Condition]:
     """The conditions that the lesion was treated for, and the primaries these are related to."""
     for name in sorted(site.conditions):
         one = facts.resources.get(name)
         if isinstance(one, r4.Condition):
-            yield one
-            for extension in one.extension:
-                other = facts.resources.get(_related(extension) or "")
-                if isinstance(other, r4.Condition):
-                    yield other
+            related = [facts.resources.get(_related(extension) or "") for extension in one.extension]
+            for told in (one, *related):
+                if isinstance(told, r4.Condition) and _verification(told) not in _NOT_REAL:
+                    yield told
 
 
 def _related(extension: r4.Extension) -> str | None:

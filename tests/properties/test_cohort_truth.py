@@ -10,6 +10,7 @@ import pytest
 from fhir_srs import load_profile, map_resources
 from fhir_srs.model import Lesion
 from fhir_srs.testing.cohort import Cohort, Shapes, TruthRow, random_cohort, ryu2008_cohort
+from fhir_srs.testing.cohort_codes import PRIMARIES
 
 Facts = tuple[Any, ...]
 
@@ -55,6 +56,20 @@ def drawn() -> Cohort:
 
 def test_all_lesions_of_500_random_patients_are_found_and_no_other(drawn: Cohort) -> None:
     compare(drawn.truth, map_resources(drawn.resources, profile=load_profile("mcode")).lesions)
+
+
+def test_the_primary_of_every_lesion_is_the_patients(drawn: Cohort) -> None:
+    groups = {code: group for group, (code, _, _) in PRIMARIES.items()}
+    told = {
+        one["subject"]["reference"]: groups[coding["code"]]
+        for one in drawn.resources
+        if one["resourceType"] == "Condition"
+        for coding in one["code"]["coding"]
+        if coding["code"] in groups
+    }
+    found = map_resources(drawn.resources, profile=load_profile("mcode")).lesions
+    assert set(told.values()) == set(PRIMARIES)
+    assert [one.primary for one in found] == [told[one.patient] for one in found]
 
 
 @pytest.mark.long

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fhir_srs import map_resources
-from tests.spec.records import ABSENT, SCT, events, lesion, loinc, mapped, observation, record, said
+from tests.spec.records import ABSENT, HL7, SCT, events, lesion, loinc, mapped, observation, record, said
 from tests.spec.records import MCODE as PROFILE
 from tests.unit.mapping_given import CODEX, L2, MCODE, T8, Json, concept, patient
 
@@ -247,6 +247,65 @@ def test_what_is_taken(name: str) -> None:
     hurting = record("Condition", "pain", code=concept("G89.3", ICD))
     found = mapped(primary, hurting, arrives)
     assert (drawn(found), said(found)) == (expected, reasons)
+
+
+def cancer(id_: str, code: Json | None, **more: Any) -> Json:
+    return record("Condition", id_, code=code, **more)
+
+
+def morphology(code: str) -> Json:
+    return coded(MCODE + "mcode-histology-morphology-behavior", code)
+
+
+def metastasis(of: str | None = None) -> Json:
+    """Of the thoracic spine, which the lesion was treated for."""
+    related = {"url": HL7 + "condition-related", "valueReference": {"reference": f"Condition/{of}"}}
+    return cancer("met", concept("94274006"), extension=[related] if of else [])
+
+
+LUNG, BREAST = concept("C34.90", ICD), concept("254837009")
+CLAIMED = {"meta": {"profile": [MCODE + "mcode-primary-cancer-condition|4.0.0"]}}
+# The Conditions of a patient -> primary and histology of the lesion, treated for Condition met.
+PRIMARIES: dict[str, tuple[list[Json], str, set[str]]] = {
+    "the one that the metastasis is related to": (
+        [metastasis("b"), cancer("a", LUNG), cancer("b", BREAST)], "breast", set()),
+    "by ICD-10, whose first three characters tell": ([metastasis("a"), cancer("a", LUNG)], "lung", set()),
+    "by ICD-10-GM": (
+        [cancer("a", concept("C64", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"))], "kidney", set()),
+    "the only one of the patient": ([metastasis(), cancer("a", LUNG)], "lung", set()),
+    "twice recorded": ([cancer("a", LUNG), cancer("b", concept("363358000"))], "lung", set()),
+    "two, of which none is the lesion's": (
+        [metastasis(), cancer("a", LUNG), cancer("b", BREAST)], "-", set()),
+    "unknown primary": ([cancer("a", concept("C80.1", ICD))], "unknown primary", set()),
+    "in a local code": ([cancer("a", concept("X1", "urn:local"), **CLAIMED)], "other", set()),
+    "in codes of two groups": (
+        [cancer("a", {"coding": [*LUNG["coding"], *BREAST["coding"]]})], "other", set()),
+    "refuted": (
+        [cancer("a", LUNG, verificationStatus=concept("refuted"))], "-",
+        {"not used: status-not-usable"}),
+    "a metastasis alone": ([metastasis()], "-", set()),
+    "no cancer": ([cancer("a", concept("I10", ICD))], "-", set()),
+    "with its histology": (
+        [metastasis("a"), cancer("a", LUNG, extension=[morphology("35917007")])], "lung, 35917007", set()),
+    "the histology of the metastasis": (
+        [cancer("a", LUNG), metastasis() | {"extension": [morphology("35917007")]}], "lung, 35917007",
+        set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRIMARIES)
+def test_the_primary_of_a_lesion(name: str) -> None:
+    conditions, expected, reasons = PRIMARIES[name]
+    treated = lesion()
+    treated[1]["reasonReference"] = [{"reference": "Condition/met"}]
+    found = mapped(*conditions, lesions=treated)
+    (one,) = found.lesions
+    histology = [one.histology.rpartition("|")[2]] if one.histology else []
+    assert ", ".join([one.primary or "-", *histology]) == expected
+    assert said(found, "a") == reasons
+    told = {f"Condition/{each['id']}" for each in conditions} & set(one.sources)
+    assert bool(told) == (expected != "-")
+    assert found.counts.refused == len(reasons)
 
 
 # A date of an Observation -> the days it stands for, and what is said.
