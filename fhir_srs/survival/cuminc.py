@@ -4,14 +4,14 @@ All causes share one risk set. Tied times are never jittered: on one day events 
 once, before censorings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from fhir_srs.errors import UsageError
 from fhir_srs.model import Estimate
-from fhir_srs.survival.exits import Exits, exits, sums_over_rows, without_noise
+from fhir_srs.survival.exits import Exits, Total, exits, sums_over_rows
 from fhir_srs.survival.interval import Flat, Interval, Points, choose
 from fhir_srs.survival.km import Hazards, hazards
 from fhir_srs.survival.rows import Column, Floats, Ints, Rows, read_rows
@@ -30,13 +30,38 @@ class Cause:
     events: Ints
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class _OnDemand(Mapping[int, Cause]):
+    """Each cause when it is asked for first: most callers want one, and its variance is most of the work."""
+
+    def __init__(self, make: Callable[[int], Cause]) -> None:
+        self._make, self._made = make, dict[int, Cause]()
+
+    def __getitem__(self, cause: int) -> Cause:
+        if cause not in CAUSES:
+            raise KeyError(cause)
+        if cause not in self._made:
+            self._made[cause] = self._make(cause)
+        return self._made[cause]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(CAUSES)
+
+    def __len__(self) -> int:
+        return len(CAUSES)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Incidence:
-    """Cumulative incidences over the distinct observed *days*; *survival* is free of all events."""
+    """
+    Cumulative incidences over the distinct observed *days*; *survival* is free of all events.
+
+    *failed* counts the events of any cause. Without a repr: *causes* keep the rows that they are made of.
+    """
 
     days: Ints
     survival: Floats
     at_risk: Ints
+    failed: Ints
     censored: Ints
     causes: Mapping[int, Cause]
     n: int
@@ -83,7 +108,7 @@ class Incidence:
     def _steps(self, cause: int) -> Steps:
         one = self._cause(cause)
         points = Points(one.incidence, one.std_error**2, one.unclustered**2, self.clusters)
-        others = sum(int(other.events.sum()) for key, other in self.causes.items() if key != cause)
+        own = int(one.events.sum())
         return Steps(
             estimator="Aalen-Johansen",
             days=self.days,
@@ -91,8 +116,8 @@ class Incidence:
             alive=self.survival,
             points=points,
             n=self.n,
-            events=int(one.events.sum()),
-            competing=others,
+            events=own,
+            competing=int(self.failed.sum()) - own,
             on_day_0=on_day_0(self.days, one.events),
             rises=True,
         )
@@ -112,19 +137,28 @@ def aalen_johansen(days: Column, status: Column, cluster: Column | None = None) 
     h = hazards(rows, (rows.status > 0).astype(np.int64))
     leaving = np.append(h.at_risk[1:], 0)
     alone = rows.clusters == len(rows.days)
-    out = None if alone else exits(rows.patient, h.place, len(h.days))
+    leavers = None if alone else _Leavers(exits(rows.patient, h.place, len(h.days)))
     return Incidence(
         days=h.days,
         survival=h.survival,
         at_risk=h.at_risk,
+        failed=h.events,
         censored=h.at_risk - leaving - h.events,
-        causes={cause: _cause(rows, h, cause, out) for cause in CAUSES},
+        causes=_OnDemand(lambda cause: _cause(rows, h, cause, leavers)),
         n=len(rows.days),
         clusters=rows.clusters,
     )
 
 
-def _cause(rows: Rows, h: Hazards, cause: int, out: Exits | None) -> Cause:
+class _Leavers:
+    """The exits of all rows, and the sum over patients of their squared members: the same for all causes."""
+
+    def __init__(self, out: Exits) -> None:
+        self.out, self.members = out, out.members()
+        self.members_squared = out.sum_of_products(self.members, self.members, out.squared_sizes())
+
+
+def _cause(rows: Rows, h: Hazards, cause: int, leavers: _Leavers | None) -> Cause:
     own = (rows.status == cause).astype(np.int64)
     events = np.bincount(h.place, weights=own, minlength=len(h.days)).astype(np.int64)
     before = np.concatenate(([1.0], h.survival[:-1]))[: len(h.days)]
@@ -133,7 +167,7 @@ def _cause(rows: Rows, h: Hazards, cause: int, out: Exits | None) -> Cause:
     incidence = np.where(incidence > 1 - 1e-12, 1.0, incidence)  # a sum that is 1 but for rounding
     influence = _influence(h, rows, own, jump, events * jump, incidence)
     alone = np.sqrt(_unclustered(h, influence))
-    clustered = alone if out is None else np.sqrt(_variance(out, influence))
+    clustered = alone if leavers is None else np.sqrt(_variance(leavers, influence))
     return Cause(incidence, clustered, alone, events)
 
 
@@ -163,25 +197,22 @@ def _influence(
 def _unclustered(h: Hazards, i: _Influence) -> Floats:
     """The sum over rows of their squared influences, at each distinct time."""
     f, times = i.incidence, len(h.days)
-    terms = [
-        i.staying**2 * np.append(h.at_risk[1:], 0),
-        sums_over_rows(i.fixed**2, h.place, times),
-        f**2 * sums_over_rows(i.slope**2, h.place, times),
-        2 * f * sums_over_rows(i.fixed * i.slope, h.place, times),
-    ]
-    return without_noise(np.sum(terms, axis=0), np.sum(np.abs(terms), axis=0))
+    total = Total(i.staying**2 * np.append(h.at_risk[1:], 0))
+    total.add(sums_over_rows(i.fixed**2, h.place, times))
+    total.add(f**2 * sums_over_rows(i.slope**2, h.place, times))
+    total.add(2 * f * sums_over_rows(i.fixed * i.slope, h.place, times))
+    return total.variance()
 
 
-def _variance(out: Exits, i: _Influence) -> Floats:
+def _variance(leavers: _Leavers, i: _Influence) -> Floats:
     """The sum over patients of the squared sum of their influences, at each distinct time."""
-    members, fixed, slope = out.members(), out.running(i.fixed), out.running(i.slope)
+    out, members = leavers.out, leavers.members
+    fixed, slope = out.running(i.fixed), out.running(i.slope)
     e, f = i.staying, i.incidence
-    terms = [
-        e**2 * out.sum_of_products(members, members, out.squared_sizes()),
-        out.sum_of_products(fixed, fixed),
-        f**2 * out.sum_of_products(slope, slope),
-        2 * e * out.sum_of_products(members, fixed),
-        2 * e * f * out.sum_of_products(members, slope),
-        2 * f * out.sum_of_products(fixed, slope),
-    ]
-    return without_noise(np.sum(terms, axis=0), np.sum(np.abs(terms), axis=0))
+    total = Total(e**2 * leavers.members_squared)
+    total.add(out.sum_of_products(fixed, fixed))
+    total.add(f**2 * out.sum_of_products(slope, slope))
+    total.add(2 * e * out.sum_of_products(members, fixed))
+    total.add(2 * e * f * out.sum_of_products(members, slope))
+    total.add(2 * f * out.sum_of_products(fixed, slope))
+    return total.variance()

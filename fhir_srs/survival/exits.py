@@ -25,10 +25,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exits:
-    """Rows in order of patient and time, each leaving at time number *time* of *times*."""
+    """
+    Rows in order of patient and time, each leaving at time number *time* of *times*.
+
+    *begins* is the first row of each patient, *first* that of each row's patient.
+    """
 
     order: Ints
     time: Ints
+    begins: Ints
     first: Ints
     sizes: Ints
     times: int
@@ -36,10 +41,11 @@ class Exits:
     def running(self, contributions: Floats) -> Running:
         """The running sum of *contributions*, which are in the order of the rows, within each patient."""
         taken = contributions[self.order]
-        total = np.cumsum(taken)
-        after = total - (total - taken)[self.first]
-        before = np.roll(after, 1)
-        before[self.first == np.arange(len(taken))] = 0.0
+        after = np.cumsum(taken)
+        after -= (after - taken)[self.first]
+        before = np.empty_like(after)
+        before[1:] = after[:-1]
+        before[self.begins] = 0.0
         return Running(before, after)
 
     def members(self) -> Running:
@@ -50,9 +56,12 @@ class Exits:
 
     def sum_of_products(self, one: Running, other: Running, at_start: float = 0.0) -> Floats:
         """The sum over patients of *one* times *other*, after the exits of each distinct time."""
-        change = one.after * other.after - one.before * other.before
-        summed = np.bincount(self.time, weights=change, minlength=self.times)
-        return np.asarray(at_start + np.cumsum(summed), dtype=np.float64)
+        change = one.after * other.after
+        change -= one.before * other.before
+        summed = np.asarray(np.bincount(self.time, weights=change, minlength=self.times), dtype=np.float64)
+        np.cumsum(summed, out=summed)
+        summed += at_start
+        return summed
 
     def squared_sizes(self) -> float:
         """The sum over patients of the squared number of their rows."""
@@ -64,7 +73,24 @@ def exits(patient: Ints, time: Ints, times: int) -> Exits:
     order = ordered(patient, time)
     first = np.flatnonzero(np.diff(patient[order], prepend=-1))
     counts = np.diff(first, append=len(order))
-    return Exits(order, time[order], np.repeat(first, counts), np.repeat(counts, counts), times)
+    return Exits(order, time[order], first, np.repeat(first, counts), np.repeat(counts, counts), times)
+
+
+class Total:
+    """A sum of terms, and the sum of their sizes, which says how much of it may be rounding."""
+
+    def __init__(self, first: Floats) -> None:
+        self._sum, self._size = first, np.abs(first)
+
+    def add(self, term: Floats) -> None:
+        """Adds *term*, an array that is the caller's no more."""
+        self._sum += term
+        np.abs(term, out=term)
+        self._size += term
+
+    def variance(self) -> Floats:
+        """The sum, 0 where its terms cancel to within rounding."""
+        return without_noise(self._sum, self._size)
 
 
 def sums_over_rows(values: Floats, time: Ints, times: int) -> Floats:

@@ -75,12 +75,12 @@ def describe(interval: Interval, clusters: int) -> str:
     return f"{interval.transform} CI ({interval.name}: {VARIANCE_LABELS[interval.variance]}, {tail})"
 
 
-def reckoning(points: Points, place: int, interval: Interval, level: float) -> tuple[str, ...]:
-    """How the limits at *place* of *points* come from the standard error there, a line a step."""
-    p, error = float(points.probability[place]), float(_standard_error(points, interval)[place])
+def reckoning(point: Points, interval: Interval, level: float) -> tuple[str, ...]:
+    """How the limits at *point*, which is one, come from its standard error, a line a step."""
+    p, error = float(point.probability[0]), float(_standard_error(point, interval)[0])
     kind = "unclustered" if interval.variance == "unclustered" else "clustered"
-    own = float(np.sqrt(points.unclustered if kind == "unclustered" else points.clustered)[place])
-    clusters = points.clusters
+    own = float(np.sqrt(point.unclustered if kind == "unclustered" else point.clustered)[0])
+    clusters = point.clusters
     scaled = f" x sqrt({clusters}/{clusters - 1}) = {error:.6f}" if interval.variance == "scaled" else ""
     q = upper_quantile(interval, clusters, level)
     name = f"t({clusters - 1} df)" if interval.distribution == "t" else "normal"

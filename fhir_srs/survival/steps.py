@@ -50,13 +50,13 @@ def estimate_at(steps: Steps, day: int, interval: Interval, level: float) -> Est
         last = f"beyond-follow-up (last day {steps.days[-1]}, {steps.at_risk[-1]} at risk)"
         return replace(base, status="not-estimable", reason=last, at_risk=int(steps.at_risk[-1]))
     j = int(np.searchsorted(steps.days, day, side="right")) - 1
-    points = _started(steps.points, rises=steps.rises)
-    low, high = (float(limit[j + 1]) for limit in _limits(steps, points, interval, level))
-    value = float(points.probability[j + 1])
+    point = _point(steps, j)
+    low, high = (float(limit[0]) for limit in _limits(steps, point, interval, level))
+    value = float(point.probability[0])
     found = _bounded(replace(base, value=value, at_risk=at_risk), low, high, _why(steps, value))
     if found.low is None or not 0 < value < 1:
         return found
-    return replace(found, grounds=Grounds(arithmetic=reckoning(points, j + 1, interval, level)))
+    return replace(found, grounds=Grounds(arithmetic=reckoning(point, interval, level)))
 
 
 def estimate_quantile(
@@ -125,15 +125,13 @@ def _base(steps: Steps, interval: Interval, level: float) -> Estimate:
     )
 
 
-def _started(points: Points, *, rises: bool) -> Points:
-    """*points* with the one before the first day in front."""
-    start = [0.0] if rises else [1.0]
-    return Points(
-        np.concatenate((start, points.probability)),
-        np.concatenate(([0.0], points.clustered)),
-        np.concatenate(([0.0], points.unclustered)),
-        points.clusters,
-    )
+def _point(steps: Steps, place: int) -> Points:
+    """The one point at *place* of the curve; before the first it stands where it starts."""
+    whole, here = steps.points, slice(place, place + 1)
+    if place < 0:
+        start = np.array([0.0 if steps.rises else 1.0])
+        return Points(start, np.zeros(1), np.zeros(1), whole.clusters)
+    return Points(whole.probability[here], whole.clustered[here], whole.unclustered[here], whole.clusters)
 
 
 def _limits(steps: Steps, points: Points, interval: Interval, level: float) -> Limits:

@@ -4,8 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+import survival
 
 from fhir_srs.survival import aalen_johansen, follow_up, kaplan_meier, proportion
+from fhir_srs.survival.proportions import _count, _effective
 from tests.reference.worked import (
     DAYS,
     EVENT,
@@ -84,6 +86,16 @@ def test_proportion_of_the_worked_example(method, low, high):
     assert (share.low, share.high) == (pytest.approx(low, abs=5e-7), pytest.approx(high, abs=5e-7))
 
 
+def test_design_effect_and_effective_rows_of_the_worked_example():
+    """As the figure itself says them: deff 1.7589743590, n_e 10.6724269452."""
+    said = proportion([z <= 3 for z in Z], PATIENT).grounds.arithmetic
+    assert said[1] == "design effect 1.7590 between 14 patients"
+    assert said[2] == "effective rows: 20/1.7590 x (t(19)/t(13))^2 = 10.6724"
+    count = _count([z <= 3 for z in Z], PATIENT)
+    assert count.design_effect == pytest.approx(1.7589743590, abs=5e-11)
+    assert _effective(count, 0.95, 1.0, korn=True) == pytest.approx(10.6724269452, abs=5e-11)
+
+
 @pytest.mark.parametrize(
     ("week", "survival", "error"),
     [
@@ -123,6 +135,67 @@ def test_survival_greenwood_and_loglog_limits_equal_lifelines(seed):
         ours = curve.at(int(day), "greenwood_loglog")
         if ours.low is not None and 0 < ours.value < 1:
             assert (ours.low, ours.high) == (pytest.approx(low, abs=1e-12), pytest.approx(high, abs=1e-12))
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("clustered", [True, False])
+def test_survival_its_errors_and_limits_equal_the_package_survival(seed, clustered):
+    days, status, patient = drawn(seed)
+    data = {"t": days, "d": (status == 1).astype(int), "p": patient}
+    keys = {"cluster": "p"} if clustered else {}
+    curve = kaplan_meier(days, status == 1, patient if clustered else None)
+    for scale, preset in (("log", "ij_log"), ("log-log", "ij_loglog")):
+        theirs = survival.survfit("Surv(t, d) ~ 1", data=data, conf_type=scale, **keys)
+        assert list(theirs.time) == list(curve.days)
+        assert curve.survival == pytest.approx(np.array(theirs.surv), abs=1e-12)
+        # Without clusters the package tells the error of the logarithm.
+        errors = np.array(theirs.std_err) * (np.array(theirs.surv) if theirs.logse else 1)
+        alive = curve.survival > 0
+        assert curve.std_error[alive] == pytest.approx(errors[alive], abs=1e-12)
+        for day, low, high in zip(theirs.time, theirs.lower, theirs.upper, strict=True):
+            ours = curve.at(int(day), preset)
+            if ours.value not in (0, 1) and ours.low is not None:
+                assert (ours.low, ours.high) == pytest.approx((low, high), abs=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("clustered", [True, False])
+def test_incidences_and_their_errors_equal_the_package_survival(seed, clustered):
+    days, status, patient = drawn(seed)
+    names = np.array(["censored", "event", "other"])
+    data = {"t": days + 1, "d": names[status], "p": patient, "id": np.arange(len(days))}
+    keys = {"cluster": "p"} if clustered else {"cluster": "id"}
+    theirs = survival.survfit("Surv(t, factor(d)) ~ 1", data=data, id="id", **keys)
+    cif = aalen_johansen(days, status, patient if clustered else None)
+    assert [day - 1 for day in theirs.time] == list(cif.days)
+    for cause in (1, 2):
+        assert cif.incidence(cause) == pytest.approx(np.array(theirs.pstate)[:, cause], abs=1e-12)
+        assert cif.std_error(cause) == pytest.approx(np.array(theirs.std_err)[:, cause], abs=1e-11)
+    assert cif.survival == pytest.approx(np.array(theirs.pstate)[:, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("days", "event"),
+    [
+        (DAYS, EVENT),
+        ([3, 5, 8, 10, 13, 15], [True] * 6),
+        ([2, 4, 9, 9], [True, True, False, False]),
+        ([2, 2, 7, 9], [True, True, True, False]),
+        (*freireich(SIX_MP),),
+        (*freireich(PLACEBO),),
+    ],
+)
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+def test_quantiles_with_the_middle_of_flat_pieces_equal_the_package_survival(days, event, share):
+    data = {"t": np.array(days), "d": np.array(event).astype(int)}
+    fitted = survival.survfit("Surv(t, d) ~ 1", data=data)
+    theirs = survival.quantile(fitted, [share])
+    ours = kaplan_meier(days, event).quantile(share, "greenwood_log")
+    for mine, other in zip(
+        (ours.value, ours.low, ours.high), (theirs.quantile, theirs.lower, theirs.upper), strict=True
+    ):
+        expected = np.ravel(other)[0]
+        assert mine is None if np.isnan(expected) else mine == pytest.approx(expected)
 
 
 def weighted_incidence(days, status, weights, until, cause):
