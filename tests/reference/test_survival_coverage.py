@@ -1,14 +1,14 @@
 """Coverage of the default intervals by simulation: the designs of spec/statistics.md sections 5 and 11.
 
-`python -m tests.reference.test_survival_coverage` prints the table of docs/statistics.md.
+`python -m tests.reference.test_survival_coverage` keeps what it finds in docs/measured/coverage.json; the
+table in docs/statistics.md is made of that.
 """
-
-import sys
 
 import numpy as np
 import pytest
 
 from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion, restricted_mean
+from tests.measured import keep
 
 pytestmark = pytest.mark.long
 
@@ -145,27 +145,44 @@ def test_korn_graubard_covers_at_61_lesions_in_49_patients(share, correlation):
     assert proportion_coverage(share, correlation, *COHORT) >= 0.945
 
 
-def table():
-    """Lines of Markdown: the coverage of 95 % intervals at 61 lesions in 49 patients."""
-    yield from ("| figure, variance of the frailty | 0 | 1 | 3 |", "|---|---|---|---|")
-    for name, coverage in (
-        ("Kaplan-Meier at 365 days", survival_coverage),
-        ("cumulative incidence at 365 days", incidence_coverage),
-        ("restricted mean to 365 days", mean_coverage),
-    ):
-        cells = [f"{coverage(*COHORT, variance, COHORT_STUDIES):.3f}" for variance in FRAILTIES]
-        yield f"| {name} | {' | '.join(cells)} |"
-    yield from (
-        "",
-        "| proportion, correlation within patients | 0 | 0.3 | 0.6 | 0.9 |",
-        "|---|---|---|---|---|",
+FIGURES = {
+    "Kaplan-Meier at 365 days": survival_coverage,
+    "cumulative incidence at 365 days": incidence_coverage,
+    "restricted mean to 365 days": mean_coverage,
+}
+METHODS = ("korn-graubard", "clopper-pearson")
+
+
+def curve_row(name):
+    """The coverage of a figure at 61 lesions in 49 patients, by the variance of the frailty."""
+    return [round(float(FIGURES[name](*COHORT, variance, COHORT_STUDIES)), 4) for variance in FRAILTIES]
+
+
+def share_row(share, method):
+    """The coverage of a proportion at 61 lesions in 49 patients, by the correlation within patients."""
+    found = (proportion_coverage(share, one, *COHORT, method, COHORT_STUDIES) for one in CORRELATIONS)
+    return [round(float(one), 4) for one in found]
+
+
+def main():
+    """Keeps the coverage of 95 % intervals in the cohort's design."""
+    lesions, patients = COHORT
+    keep(
+        "coverage",
+        {
+            "lesions": lesions,
+            "patients": patients,
+            "studies": COHORT_STUDIES,
+            "truth": TRUTH,
+            "frailties": FRAILTIES,
+            "curves": {name: curve_row(name) for name in FIGURES},
+            "correlations": CORRELATIONS,
+            "proportions": {
+                f"{share:.2f}, {method}": share_row(share, method) for share in SHARES for method in METHODS
+            },
+        },
     )
-    for share in SHARES:
-        for method in ("korn-graubard", "clopper-pearson"):
-            found = [proportion_coverage(share, one, *COHORT, method, COHORT_STUDIES) for one in CORRELATIONS]
-            yield f"| {share:.2f}, {method} | {' | '.join(f'{one:.3f}' for one in found)} |"
 
 
 if __name__ == "__main__":
-    for line in table():
-        sys.stdout.write(f"{line}\n")
+    main()
