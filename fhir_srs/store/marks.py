@@ -1,4 +1,9 @@
-"""Marks: what a run leaves for the next, each by its name."""
+"""Marks: what a run leaves for the next, each by its name.
+
+A mark spares work and holds nothing that cannot be found out again: one that is damaged is none (I22).
+"""
+
+import hashlib
 
 from fhir_srs.store.connection import Connected
 
@@ -14,16 +19,22 @@ class Marks(Connected):
     """The marks of one server."""
 
     def mark(self, name: str) -> str | None:
-        """The text of the mark *name*, if it is there."""
+        """The text of the mark *name*, if it is there and is what was set."""
         rows = self._all("select text from mark where server = ? and name = ?", self._server, name)
-        return str(rows[0][0]) if rows else None
+        digest, _, text = str(rows[0][0]).partition(" ") if rows else ("", "", "")
+        return text if digest == _digest(text) else None
 
     def set_mark(self, name: str, text: str) -> None:
         """Set the mark *name*."""
         with self._transaction():
-            self._db.execute("insert or replace into mark values (?, ?, ?)", (self._server, name, text))
+            kept = f"{_digest(text)} {text}"
+            self._db.execute("insert or replace into mark values (?, ?, ?)", (self._server, name, kept))
 
     def unmark(self, name: str) -> None:
         """Take the mark *name* away."""
         with self._transaction():
             self._db.execute("delete from mark where server = ? and name = ?", (self._server, name))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -84,6 +84,17 @@ def test_what_is_settled_is_so_until_anything_changes(folder: Path, what: str) -
         assert store.mark(SETTLED) is None
 
 
+def test_I22_a_mark_that_is_not_what_was_set_is_none(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        store.set_mark(SETTLED, '{"results":1}')
+    for damage in ('replace(text, "1}", "3}")', "substr(text, 2)", "'{}'"):
+        with sqlite3.connect(folder / "store.sqlite") as database:
+            database.execute(f"update mark set text = {damage}")  # noqa: S608 - ours
+        database.close()
+        with open_store(folder, BASE) as store:
+            assert store.mark(SETTLED) is None, damage
+
+
 def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None:
     wide = tmp_path / "wide"
     wide.mkdir(mode=0o755)
