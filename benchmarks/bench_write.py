@@ -36,7 +36,7 @@ from fhir_srs.results.observations import build_results
 from fhir_srs.results.plan import plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import open_store
-from fhir_srs.sync.outgoing import Known, distinct, items
+from fhir_srs.sync.outgoing import Known, items
 from fhir_srs.sync.write import Item, Writer, transactions
 
 STUDIES = ("ryu2008", "icpre2012")
@@ -73,7 +73,8 @@ def note(base: str, notes: Path, number: int) -> None:
         units += build_results(
             outcomes, mapped.lesions, mapped.patients, estimate(outcomes), TARGET, "0", recorded=NOW
         )
-    chosen = sorted(distinct(units), key=lambda one: one.reference.startswith("Observation/"))[:number]
+    distinct = {unit.reference: unit for unit in units}.values()  # studies share the Device
+    chosen = sorted(distinct, key=lambda one: one.reference.startswith("Observation/"))[:number]
     notes.write_bytes(msgspec.json.encode(chosen))
     report(lambda: None, lambda _: {"units": len(chosen)})
 
@@ -114,9 +115,9 @@ def write(base: str, notes: Path) -> None:
         _client(server) as client,
         open_store(Path(folder), base) as store,
     ):
-        writer = Writer(client, store, outbox={}, report=silent, stop=lambda: False, passes=_passes)
+        writer = Writer(client, store, report=silent, stop=lambda: False, passes=_passes)
         report(
-            lambda: writer.write(planned(units)),
+            lambda: list(writer.write(planned(units))),
             lambda done: {"units": sum(one.state == "CONFIRMED" for one in done)},
         )
 

@@ -101,14 +101,15 @@ class People:
     def subject(self, reference: r4.Reference | None) -> Subject:
         """The surviving patient that *reference* names, by reference, else by identifier."""
         if reference is None or reference.reference is None or reference.identifier:
-            return self._resolved(told(reference))
+            return self.resolved(told(reference))
         key = reference.reference, reference.type
         known = self._known.get(key)
         if known is None:
-            known = self._known[key] = self._resolved(told(reference))
+            known = self._known[key] = self.resolved(told(reference))
         return known
 
-    def _resolved(self, named: Told) -> Subject:
+    def resolved(self, named: Told) -> Subject:
+        """The surviving patient of whom *named* tells."""
         if named.token is not None:
             return the_one(self._holders.get(named.token, ()), self._survivors)
         return Subject(self.survivor(named.patient)) if named.patient else Subject(None, named.reason)

@@ -4,14 +4,14 @@ Shapes: `spec/fhir-mapping.md` section 9; ids, references and status: `decisions
 ours: fhir.resources only judges them (`gate`), since its round trip loses decimals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from fhir_srs.model import Estimate, Lesion, Patient, Response, Status, TimeToEvent
 from fhir_srs.results.figures import figure
 from fhir_srs.results.frame import Content, Frame
 from fhir_srs.results.resources import cohort, cohort_id, device, device_id, group_key
-from fhir_srs.results.target import OutcomesLike, ResultTarget, Unit
+from fhir_srs.results.target import OutcomesLike, ResultTarget, StudyName, Unit
 from fhir_srs.results.terms import CATEGORIES, COMPETING, SETTLED, Terms, days, quantity
 
 # Not written: what is not due, and endpoints of which a lesion has no record (docs/decisions/016).
@@ -35,6 +35,25 @@ def build_results(
     or has no record at all is not written; neither is a patient whom *target* does not know. In a total
     order that depends on content alone.
     """
+    units = [
+        *row_units(outcomes, lesions, patients, target, recorded=recorded),
+        *figure_units(outcomes.study, table, target, recorded=recorded),
+    ]
+    units.sort(key=lambda unit: unit.id)
+    if len({unit.id for unit in units}) != len(units):
+        raise ValueError("two results with one id (I7)")
+    return [*support_units(outcomes.study, table, target, program_version), *units]
+
+
+def row_units(
+    outcomes: OutcomesLike,
+    lesions: Iterable[Lesion],
+    patients: Iterable[Patient],
+    target: ResultTarget,
+    *,
+    recorded: datetime,
+) -> Iterator[Unit]:
+    """The Observations of the rows of *outcomes*, which may be those of a part of the cohort."""
     frame = Frame(
         outcomes.study,
         target,
@@ -42,14 +61,23 @@ def build_results(
         {patient.patient: patient for patient in patients},
         recorded,
     )
-    ours = [estimate for estimate in table if estimate.study in (None, frame.study.name)]
-    rows = [_response(frame, row) for row in outcomes.responses if row.reason not in NOT_WRITTEN]
-    rows += [_time(frame, row) for row in outcomes.times if row.reason not in NOT_WRITTEN]
-    rows += [figure(frame, estimate) for estimate in ours]
-    units = sorted((unit for unit in rows if unit is not None), key=lambda unit: unit.id)
-    if len({unit.id for unit in units}) != len(units):
-        raise ValueError("two results with one id (I7)")
-    return [*_supports(frame, ours, program_version), *units]
+    rows = (_response(frame, row) for row in outcomes.responses if row.reason not in NOT_WRITTEN)
+    yield from (unit for unit in rows if unit is not None)
+    times = (_time(frame, row) for row in outcomes.times if row.reason not in NOT_WRITTEN)
+    yield from (unit for unit in times if unit is not None)
+
+
+def figure_units(
+    study: StudyName, table: Sequence[Estimate], target: ResultTarget, *, recorded: datetime
+) -> Iterator[Unit]:
+    """The Observations of the figures of *study* in *table*, on the cohort's Group."""
+    frame = Frame(study, target, {}, {}, recorded)
+    units = (figure(frame, estimate) for estimate in _own(study, table))
+    yield from (unit for unit in units if unit is not None)
+
+
+def _own(study: StudyName, table: Sequence[Estimate]) -> list[Estimate]:
+    return [estimate for estimate in table if estimate.study in (None, study.name)]
 
 
 def unresolved(outcomes: OutcomesLike, target: ResultTarget) -> list[str]:
@@ -60,11 +88,12 @@ def unresolved(outcomes: OutcomesLike, target: ResultTarget) -> list[str]:
     return sorted(rows - target.patients.keys())
 
 
-def _supports(frame: Frame, table: Sequence[Estimate], version: str) -> list[Unit]:
-    """The Device and one Group for the cohort and for each part of it that has a figure."""
-    target, study = frame.target, frame.study
+def support_units(
+    study: StudyName, table: Sequence[Estimate], target: ResultTarget, version: str
+) -> list[Unit]:
+    """The Device and one Group for the cohort and for each part of it that has a figure in *table*."""
     ours = Unit(type="Device", id=device_id(target), group="", resource=device(target, version))
-    names = sorted({estimate.group for estimate in table}, key=lambda name: name or "")
+    names = sorted({estimate.group for estimate in _own(study, table)}, key=lambda name: name or "")
     groups = [(cohort_id(study, name), cohort(target, study, name)) for name in names]
     scope = group_key(study)
     return [ours, *(Unit(type="Group", id=id_, group=scope, resource=one) for id_, one in groups)]

@@ -17,6 +17,8 @@ from fhir_srs.store.runs import Runs
 from fhir_srs.store.schema import connect
 
 Key = tuple[str, str]
+Owned = tuple[str, str | None, bytes]
+_OWNED = "select type || '/' || id, patient, payload, sha256 from raw where server = ? and deleted_at is null"
 # What a pull brings, and its columns.
 _PULLED = {
     "raw": "type, id, version_id, last_updated, sha256, payload, deleted_at, patient",
@@ -183,16 +185,26 @@ class Store(Runs, Cohort, Outbox, Marks):
 
         LocalIOError where one is not what was stored: no number is ever made of damaged content (I22).
         """
+        return (payload for _, _, payload in self.owned(resource_type))
+
+    def owned(self, resource_type: str | None = None) -> Iterator[Owned]:
+        """`Type/id`, patient and content of every stored resource, or those of one type, as `payloads`."""
         with local_errors():
             rows = self._db.execute(
-                "select payload, sha256 from raw where server = ? and deleted_at is null"
-                " and type = coalesce(?, type) order by type, id",
-                (self._server, resource_type),
+                f"{_OWNED} and type = coalesce(?, type) order by type, id", (self._server, resource_type)
             )
-            for payload, digest in rows:
-                if hashlib.sha256(payload).digest() != digest:
-                    raise damaged()
-                yield payload
+            yield from map(_sound, rows)
+
+    def owned_by(self, patients: Collection[str]) -> list[Owned]:
+        """As `owned`, of *patients* alone."""
+        query = f"{_OWNED} and patient in (select value from json_each(?)) order by type, id"  # noqa: S608
+        return [_sound(row) for row in self._all(query, self._server, json.dumps(sorted(patients)))]
+
+    def named(self, keys: Iterable[str]) -> list[Owned]:
+        """As `owned`, of *keys* (`Type/id`) alone."""
+        query = f"{_OWNED} and type = ? and id = ?"
+        found = (self._all(query, self._server, *key.split("/", 1)) for key in sorted(keys))
+        return [_sound(row) for rows in found for row in rows]
 
     def present(self, resource_type: str) -> frozenset[str]:
         """The ids of that type in the store."""
@@ -305,6 +317,14 @@ class Store(Runs, Cohort, Outbox, Marks):
             self._server,
         )
         return [Refused(**dict(zip(_REFUSED, row, strict=True))) for row in rows]
+
+
+def _sound(row: tuple[Any, ...]) -> Owned:
+    """One row of `_OWNED`, if it is what was stored."""
+    key, patient, payload, digest = row
+    if hashlib.sha256(payload).digest() != digest:
+        raise damaged()
+    return key, patient, payload
 
 
 def _age(

@@ -20,6 +20,8 @@ NAMES = (
     "dismissed-before-commit",
     "watermark-before-commit",
     "watermark-committed",
+    "wanted-spooled",
+    "slice-planned",
     "outbox-before-commit",
     "outbox-committed",
     "before-send",

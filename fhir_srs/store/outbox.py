@@ -1,7 +1,7 @@
 """The outbox: everything that we mean to have on a server, committed before any request (I8, I9)."""
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -11,16 +11,21 @@ from fhir_srs.store.folder import damaged
 from fhir_srs.store.rows import Sent
 
 _COLUMNS = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
+_OF_GROUPS = "server = ? and grp in (select value from json_each(?)) and key like 'Observation/%'"
+# A withdrawal that was refused, or never arrived, is none.
+_LIVE = "confirmed_sha is not null and not (retracted and confirmed_sha = desired_sha)"
 
 
 class Outbox(Connected):
     """The lines of one target server, and the definitions that they were made by."""
 
-    def outbox(self) -> dict[str, Sent]:
-        """Everything that we mean to have on the server, by key."""
+    def outbox(self, keys: Collection[str] | None = None) -> dict[str, Sent]:
+        """Everything that we mean to have on the server, or of that the lines of *keys*, by key."""
+        chosen = "" if keys is None else " and key in (select value from json_each(?))"
         rows = self._all(
-            f"select {_COLUMNS} from outbox where server = ? order by key",  # noqa: S608 - our own columns
+            f"select {_COLUMNS} from outbox where server = ?{chosen} order by key",  # noqa: S608 - our own
             self._server,
+            *([] if keys is None else [json.dumps(sorted(keys))]),
         )
         names = Sent.__struct_fields__
         try:
@@ -30,6 +35,22 @@ class Outbox(Connected):
             }
         except msgspec.ValidationError:
             raise damaged() from None
+
+    def live_results(self, groups: Collection[str]) -> int:
+        """How many results of *groups* were seen to be on the server, and not withdrawn."""
+        query = f"select count(*) from outbox where {_OF_GROUPS} and {_LIVE}"  # noqa: S608 - our own
+        return int(self._all(query, self._server, json.dumps(sorted(groups)))[0][0])
+
+    def retractable(self, groups: Collection[str], size: int) -> Iterator[list[str]]:
+        """The keys of results of *groups* that are, or may be, live on the server: *size* at a time."""
+        query = (
+            f"select key from outbox where {_OF_GROUPS} and ({_LIVE} or confirmed_sha is null"  # noqa: S608
+            " and state in ('PENDING', 'UNKNOWN', 'FAILED')) and key > ? order by key limit ?"
+        )
+        last, asked = "", json.dumps(sorted(groups))
+        while rows := self._all(query, self._server, asked, last, size):
+            last = rows[-1][0]
+            yield [row[0] for row in rows]
 
     def knows(self, keys: Collection[str]) -> bool:
         """Whether all of *keys* are lines of the outbox."""

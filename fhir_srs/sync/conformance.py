@@ -78,7 +78,7 @@ def upload_definitions(
     """
     wanted = our_definitions(settings.target.canonical_base)
     _check_writable(client, wanted)
-    copies = read_copies(client, sorted(wanted))
+    copies, before = read_copies(client, sorted(wanted)), store.outbox(wanted.keys())
     items = [
         Item(
             kind="create" if copies[name].body is None else "update",
@@ -88,11 +88,12 @@ def upload_definitions(
             version=copies[name].version,
             desired_sha=canonical_hash(body),
             desired_core=core_hash(body),
+            before=before.get(name),
         )
         for name, body in sorted(wanted.items())
         if _differs(copies[name].body, body)
     ]
-    outcomes = Writer(client, store, outbox=store.outbox(), report=report, stop=stop).write(items)
+    outcomes = Writer(client, store, report=report, stop=stop).write(items)
     done = [one.item.kind for one in outcomes if one.state == "CONFIRMED"]
     if items:
         store.unmark(SETTLED)  # which FHIR profiles results may claim is another thing now

@@ -4,7 +4,7 @@ A line of the outbox that was pending when the last run ended is settled by the 
 anything is planned (`spec/reliability.md` section 2, I8, I9).
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -211,12 +211,12 @@ def items(
     """
     for action in plan.actions:
         if action.kind in {"create", "update"} and action.unit is not None:
-            yield item(action, action.unit)
+            yield item(action, action.unit, known.outbox.get(action.reference))
         elif action.kind == "retract" and not keep:
             line, copy = known.outbox[action.reference], known.copies[action.reference]
             if copy.body is not None:
                 unit = withdrawn(copy.body, line.group, target, reason=_NO_SOURCE, recorded=recorded)
-                yield item(action, unit)
+                yield item(action, unit, line)
 
 
 def insisted(plan: Plan, *, recreate: bool, overwrite: bool) -> Plan:
@@ -241,8 +241,8 @@ def _overwritten(action: Action) -> Action:
     return msgspec.structs.replace(action, kind="update" if action.unit else "retract")
 
 
-def item(action: Action, unit: Unit) -> Item:
-    """*unit* as it is sent for *action*."""
+def item(action: Action, unit: Unit, before: Sent | None = None) -> Item:
+    """*unit* as it is sent for *action*; *before* is what the outbox says of it."""
     kinds: dict[str, Kind] = {"create": "create", "update": "update", "retract": "retract"}
     return Item(
         kind=kinds[action.kind],
@@ -255,6 +255,7 @@ def item(action: Action, unit: Unit) -> Item:
         desired_sha=canonical_hash(unit.resource),
         desired_core=core_hash(unit.resource),
         provenance_sha=canonical_hash(unit.provenance) if unit.provenance else None,
+        before=before,
     )
 
 
@@ -274,8 +275,3 @@ def standing(plan: Plan, known: Known) -> Iterator[Sent]:
             yield msgspec.structs.replace(line, state=left)
         elif line and line.state != "CONFIRMED" and action.kind == "unchanged" and action.unit:
             yield _adopted(action.unit, copy)
-
-
-def distinct(units: Iterable[Unit]) -> list[Unit]:
-    """*units*, each reference once: studies share the Device."""
-    return list({unit.reference: unit for unit in units}.values())

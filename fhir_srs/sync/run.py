@@ -5,43 +5,43 @@ what is written is read back. The rooms do the work; here it is only put in orde
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+import msgspec
+
 from fhir_srs.config import Settings
-from fhir_srs.endpoints import derive
 from fhir_srs.errors import DataError, FhirSrsError, ProtocolViolation, ServerRefused
-from fhir_srs.estimates import estimate
 from fhir_srs.fhir.answers import Unreadable, decipher_capabilities
 from fhir_srs.fhir.sansio import capabilities
-from fhir_srs.mapping import map_resources
-from fhir_srs.model import Mapped, to_json
+from fhir_srs.model import Patient, to_json
 from fhir_srs.progress import Report, silent
 from fhir_srs.results.gate import resource_refusals
-from fhir_srs.results.observations import build_results
-from fhir_srs.results.plan import Brake, Plan, plan_writes
-from fhir_srs.results.target import ResultTarget, Unit
+from fhir_srs.results.plan import Brake
+from fhir_srs.results.target import ResultTarget
 from fhir_srs.store import CAPABILITIES, SETTLED, Store
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.spool import Spool, spool
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
+from fhir_srs.sync.deriving import derive_cohort
 from fhir_srs.sync.logs import ENDED
 from fhir_srs.sync.machine import Machine, stamp
 from fhir_srs.sync.opt_out import read_list
-from fhir_srs.sync.outgoing import Known, distinct, insisted, items, look, standing
 from fhir_srs.sync.patients import target_patients
+from fhir_srs.sync.planning import Aim, Planner
 from fhir_srs.sync.pull import Care, Pull, Pulled
 from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
 from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
 from fhir_srs.sync.strays import found_results
-from fhir_srs.sync.telling import State, confirmed_in, planned, summarised, written
+from fhir_srs.sync.telling import Heard, State, planned, refusals, summarised, written
 from fhir_srs.sync.trail import Trail
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
@@ -263,14 +263,50 @@ class _Run:
             _LOG.info("nothing new", extra={"run_id": state.run})
             return
         self.session.outbox.unmark(SETTLED)
-        state.mapped = mapped = map_resources(self.session.store.payloads(), profile=self.definitions.profile)
-        self.report("map", len(mapped.lesions), len(mapped.lesions))
-        target = self._result_target(mapped)
-        wanted = self._wanted(mapped, target, state.cutoff)
-        known = self._look(wanted)
-        plan = self._plan(wanted, known)
-        if self._may_write and self._write(plan, known, target):
-            self._settle(mapped, basis)
+        with spool(self.session.folder) as wanted:
+            target = self._derive(wanted, state.cutoff)
+            passing("wanted-spooled")
+            planner = self._planner(wanted, target)
+            try:
+                planner.join(self._strays())
+                planner.check()
+                whole = self._carry_out(planner)
+            finally:
+                state.planned = planned(planner.counts)
+        if whole:
+            self._settle(basis)
+
+    def _derive(self, wanted: Spool, cutoff: date) -> ResultTarget:
+        """Have *wanted* hold every result that the target should; the tables are kept for the summary."""
+        state, target = self.state, self._result_target()
+        found = derive_cohort(
+            self.session.store,
+            wanted,
+            self.definitions.studies,
+            profile=self.definitions.profile,
+            cutoff=cutoff,
+            targets=partial(self._target_of, target),
+            recorded=self.machine.now(),
+            report=self.report,
+        )
+        state.tally, state.tables, state.outcomes = found.tally, found.tables, found.outcomes
+        return target
+
+    def _planner(self, wanted: Spool, target: ResultTarget) -> Planner:
+        asked, outbox = self.options, self.session.outbox
+        aim = Aim(
+            groups=self.definitions.groups,
+            system=f"{self.settings.target.canonical_base}/result",
+            target=target,
+            recorded=self.machine.now(),
+            reads_only=self.state.dry_run,
+            brake=self._brake(),
+            keep=self.definitions.profile_changed(outbox.definitions()) and not asked.retract,
+            recreate=asked.recreate,
+            overwrite=asked.overwrite,
+        )
+        client, found = self.session.target, self.trail.found
+        return Planner(client, outbox, wanted, aim, found=found, report=self.report)
 
     def _may_be_settled(self) -> bool:
         """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
@@ -281,25 +317,25 @@ class _Run:
         results = {f"Observation/{name}" for name in pull.echoes}
         return "Observation" in pull.histories and self.session.outbox.knows(results)
 
-    def _settle(self, mapped: Mapped, basis: str) -> None:
+    def _settle(self, basis: str) -> None:
         """Note for the next run that all is as wanted; a target apart does not say when it changes."""
-        if not self.session.one_server:
+        state, tally = self.state, self.state.tally
+        if not self.session.one_server or tally is None:
             return
-        state = self.state
         found = Settled(
             basis=basis,
-            lesions=len(mapped.lesions),
-            patients=len(mapped.patients),
+            lesions=tally.lesions,
+            patients=tally.patients,
             outcomes=state.outcomes,
             results=state.planned.create + state.planned.update + state.planned.unchanged,
             conflict=state.written.conflict,
             externally_deleted=state.written.externally_deleted,
-            refused=Counter(issue.reason for issue in mapped.issues if not issue.used),
-            resources=mapped.counts,
+            refused=refusals(tally),
+            resources=tally.counts,
         )
         settle(self.session.outbox, found)
 
-    def _result_target(self, mapped: Mapped) -> ResultTarget:
+    def _result_target(self) -> ResultTarget:
         chosen = self.settings.target
         return ResultTarget(
             canonical_base=chosen.canonical_base,
@@ -307,10 +343,14 @@ class _Run:
             references=chosen.references if self.session.one_server else "logical",
             synthetic=chosen.synthetic,
             profiles=self._profiles(),
-            patients=None
-            if self.session.one_server
-            else target_patients(self.session.target, mapped.patients, self.stop),
         )
+
+    def _target_of(self, target: ResultTarget, patients: Sequence[Patient]) -> ResultTarget:
+        """*target* with what it knows of *patients*, where it is another server than theirs."""
+        if self.session.one_server:
+            return target
+        there = target_patients(self.session.target, patients, self.stop)
+        return msgspec.structs.replace(target, patients=there)
 
     def _profiles(self) -> frozenset[str]:
         """Our FHIR profiles that the target has: only those are claimed (`decisions.md` 3)."""
@@ -324,35 +364,6 @@ class _Run:
             # Results are complete without; a scope for definitions is not everywhere to be had.
             return frozenset()
 
-    def _wanted(self, mapped: Mapped, target: ResultTarget, cutoff: date) -> list[Unit]:
-        """Every result that the target should hold; the tables are kept for the summary."""
-        units: list[Unit] = []
-        recorded, program = self.machine.now(), version("fhir-srs")
-        for study in self.definitions.studies:
-            outcomes = derive(mapped, study=study, data_cutoff=cutoff)
-            table = estimate(outcomes)
-            self.state.tables[study.name, study.version] = table
-            self.state.outcomes += len(outcomes.responses) + len(outcomes.times)
-            units += build_results(
-                outcomes, mapped.lesions, mapped.patients, table, target, program, recorded=recorded
-            )
-            self.report("derive", len(self.state.tables), len(self.definitions.studies))
-        return distinct(units)
-
-    def _look(self, wanted: Sequence[Unit]) -> Known:
-        known = look(
-            self.session.target,
-            self.session.outbox.outbox(),
-            wanted,
-            groups=self.definitions.groups,
-            one_by_one=self.state.dry_run,
-            strays=self._strays(),
-            system=f"{self.settings.target.canonical_base}/result",
-        )
-        self.trail.found(known.settled)
-        self.session.outbox.post(known.settled)
-        return known
-
     def _strays(self) -> frozenset[str]:
         """Results that the pull saw, where target and source are one; with an empty outbox, all there are."""
         pull = self.state.pull
@@ -363,39 +374,44 @@ class _Run:
         target, count = self.session.target, self.settings.sync.count
         return seen | found_results(target, system, count=count, stop=self.stop)
 
-    def _plan(self, wanted: Sequence[Unit], known: Known) -> Plan:
-        plan = plan_writes(wanted, known.present, known.written, self._brake())
-        plan = insisted(plan, recreate=self.options.recreate, overwrite=self.options.overwrite)
-        self.session.outbox.post(standing(plan, known))
-        self.state.planned = planned(plan)
-        if plan.stopped:
-            raise Braked("more results would be withdrawn than the brake allows; nothing was written")
-        return plan
+    def _carry_out(self, planner: Planner) -> bool:
+        """
+        Send what *planner* plans, or plan alone where nothing may be written.
 
-    def _write(self, plan: Plan, known: Known, target: ResultTarget) -> bool:
-        """Send *plan*; whether that was all of it: an edited profile withdraws nothing (decisions.md 4)."""
-        outbox = self.session.outbox
-        keep = self.definitions.profile_changed(outbox.definitions()) and not self.options.retract
-        sent = list(items(plan, known, target=target, recorded=self.machine.now(), keep=keep))
-        writer = Writer(
+        Whether all that was wanted was done: an edited profile withdraws nothing (decisions.md 4).
+        """
+        if not self._may_write:
+            for _ in planner.items():
+                pass
+            return False
+        writer, heard = self._writer(), Heard()
+        try:
+            for outcome in writer.write(planner.items()):
+                heard.add(outcome)
+        finally:
+            self.state.written = written(heard, refused=writer.refused, counts=planner.counts)
+        whole = not (planner.keeps and planner.counts["retract"])
+        self._remember(profile=whole)
+        self._judge(heard, writer)
+        return whole
+
+    def _writer(self) -> Writer:
+        return Writer(
             self.session.target,
-            outbox,
-            outbox=known.outbox,
+            self.session.outbox,
             report=self.report,
             stop=self.stop,
             passes=_passes,
             noted=self.trail.wrote,
         )
-        outcomes = writer.write(sent)
-        unsent = len(sent) - len(outcomes) - writer.refused
-        self.state.written = written(outcomes, refused=writer.refused, plan=plan)
-        whole = not keep or not self.state.planned.retract
-        self._remember(profile=whole)
-        if unsent and self.stop():
+
+    def _judge(self, heard: Heard, writer: Writer) -> None:
+        """Nothing, or why the run is not done."""
+        if writer.unsent and self.stop():
             raise Stopped("stopped by a signal; what was not sent is sent by the next run")
-        if self.state.written.failed or unsent:
-            raise DataError(f"{len(sent) - confirmed_in(outcomes)} results were not written")
-        return whole
+        if self.state.written.failed or writer.unsent:
+            left = heard.undone + writer.refused + writer.unsent
+            raise DataError(f"{left} results were not written")
 
     def _remember(self, *, profile: bool) -> None:
         """Note what studies and profile the results on the server were made by."""

@@ -13,6 +13,7 @@ from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import origin
 from fhir_srs.report.save import save
 from fhir_srs.store import Store, open_store, secure_folder, state_folder
+from fhir_srs.store.spool import PREFIX
 from fhir_srs.sync.access import credentials
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.opt_out import PURGED
@@ -22,7 +23,7 @@ from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES
 WRITTEN_TYPES = frozenset({"Observation", "Provenance", "Device", "Group"})
 # Opt-outs and the target's knowledge of our profiles: asked where the server has them.
 _WISHES = (CONSENT, "StructureDefinition")
-_TEMPORARY = ("dry-run-", "rebuild-")
+_TEMPORARY = ("dry-run-", "rebuild-", PREFIX)
 _HALF_WRITTEN = ".generation."
 _READ_TYPES = frozenset({"Patient", *PATIENT_TYPES, "Medication"})
 

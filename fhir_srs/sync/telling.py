@@ -1,20 +1,21 @@
 """What is known of a run so far, and the summary that becomes of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from fhir_srs.errors import FhirSrsError
-from fhir_srs.model import Estimate, Mapped, ResourceCounts, to_json
-from fhir_srs.results.plan import Plan
-from fhir_srs.store import Store
+from fhir_srs.mapping.tally import Tally
+from fhir_srs.model import Estimate, ResourceCounts, to_json
+from fhir_srs.results.plan import ActionKind
+from fhir_srs.store import OutboxState, Store
 from fhir_srs.summary import NOTHING_READ, Compared, Found, Planned, RunStatus, RunSummary, Written
 from fhir_srs.sync.pull import Pull, Pulled
 from fhir_srs.sync.quiet import Settled
 from fhir_srs.sync.session import Session
-from fhir_srs.sync.write import UNDONE, Outcome
+from fhir_srs.sync.write import UNDONE, Kind, Outcome
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class State:
     target_statement: Mapping[str, Any] = field(default_factory=dict)
     pull: Pull | None = None
     pulled: Pulled | None = None
-    mapped: Mapped | None = None
+    tally: Tally | None = None
     settled: Settled | None = None
     cutoff: date | None = None
     outcomes: int = 0
@@ -68,8 +69,8 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         quarantined=store.refusals(),
         last_success=finished if state.status == "done" else store.last_success(),
         clock_skew=state.clock_skew,
-        lesions=len(state.mapped.lesions) if state.mapped else before.lesions if before else 0,
-        patients=len(state.mapped.patients) if state.mapped else before.patients if before else 0,
+        lesions=state.tally.lesions if state.tally else before.lesions if before else 0,
+        patients=state.tally.patients if state.tally else before.patients if before else 0,
         resources=_counts(state),
         outcomes=state.outcomes,
         planned=state.planned,
@@ -120,23 +121,25 @@ def _compared(pull: Pull | None) -> dict[str, Compared]:
 
 
 def _counts(state: State) -> ResourceCounts:
-    if state.mapped:
-        return state.mapped.counts
+    if state.tally:
+        return state.tally.counts
     return state.settled.resources if state.settled else NOTHING_READ
 
 
 def _refused(state: State, store: Store) -> dict[str, int]:
     """Resources that count for nothing, by reason: those in quarantine and those mapping refused."""
-    refused = dict(Counter(store.refusals()) + Counter(state.settled.refused if state.settled else {}))
-    for issue in state.mapped.issues if state.mapped else ():
-        if not issue.used:
-            refused[issue.reason] = refused.get(issue.reason, 0) + 1
+    refused = Counter(store.refusals()) + Counter(state.settled.refused if state.settled else {})
+    refused += Counter(refusals(state.tally) if state.tally else {})
     return dict(sorted(refused.items()))
 
 
-def planned(plan: Plan) -> Planned:
-    """What *plan* wants, in units."""
-    counts = plan.counts()
+def refusals(tally: Tally) -> dict[str, int]:
+    """Resources that mapping refused, by reason."""
+    return {reason: number for (used, reason), number in sorted(tally.reasons.items()) if not used}
+
+
+def planned(counts: Mapping[ActionKind, int]) -> Planned:
+    """What a plan of so many actions wants, in units."""
     return Planned(
         create=counts.get("create", 0),
         update=counts.get("update", 0),
@@ -145,20 +148,31 @@ def planned(plan: Plan) -> Planned:
     )
 
 
-def confirmed_in(outcomes: Sequence[Outcome]) -> int:
-    """How many of *outcomes* the server was seen to hold."""
-    return sum(one.state == "CONFIRMED" for one in outcomes)
+@dataclass(slots=True)
+class Heard:
+    """What became of items, counted: what was done by kind, and how the outbox has them."""
+
+    done: Counter[Kind] = field(default_factory=Counter)
+    states: Counter[OutboxState] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count *outcome*."""
+        self.states[outcome.state] += 1
+        self.done[outcome.item.kind] += outcome.state == "CONFIRMED"
+
+    @property
+    def undone(self) -> int:
+        """How many the server was not seen to hold."""
+        return self.states.total() - self.states["CONFIRMED"]
 
 
-def written(outcomes: Sequence[Outcome], *, refused: int, plan: Plan) -> Written:
-    """What became of the items; conflicts that the plan already saw count as such."""
-    done = [one.item.kind for one in outcomes if one.state == "CONFIRMED"]
-    states = [one.state for one in outcomes]
+def written(heard: Heard, *, refused: int, counts: Mapping[ActionKind, int]) -> Written:
+    """What became of the items; conflicts that the plan, of *counts*, already saw count as such."""
     return Written(
-        created=done.count("create"),
-        updated=done.count("update"),
-        retracted=done.count("retract"),
-        failed=sum(one in UNDONE for one in states) + refused,
-        conflict=states.count("CONFLICT") + plan.counts().get("conflict", 0),
-        externally_deleted=plan.counts().get("externally-deleted", 0),
+        created=heard.done["create"],
+        updated=heard.done["update"],
+        retracted=heard.done["retract"],
+        failed=sum(heard.states[one] for one in UNDONE) + refused,
+        conflict=heard.states["CONFLICT"] + counts.get("conflict", 0),
+        externally_deleted=counts.get("externally-deleted", 0),
     )

@@ -5,10 +5,9 @@ with its Provenance); a refused one is halved down to the unit that is to blame.
 server's copy decides, never a blind second try (`spec/reliability.md` section 2, I7 to I9, F39, F40).
 """
 
-import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Literal
@@ -28,7 +27,7 @@ _ENTRIES = 50  # a transaction (section 2); bigger ones time out (H25)
 _READS = 100  # reads in one batch: hapi.md, rates
 _TRIES = 5  # F39
 _LOG = logging.getLogger("fhir_srs.sync.write")
-UNDONE = frozenset({"FAILED", "UNKNOWN"})  # refused, and nobody knows
+UNDONE: frozenset[OutboxState] = frozenset({"FAILED", "UNKNOWN"})  # refused, and nobody knows
 
 Kind = Literal["create", "update", "retract"]
 
@@ -37,7 +36,8 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """
     One unit to send. *version* is what the server's copy must still be; the hashes are canonical.
 
-    *desired_core* is that of the elements that no server may change.
+    *desired_core* is that of the elements that no server may change. *before* is the line of the outbox at
+    the start of the run: its `stored_sha` tells our last copy from another's edit.
     """
 
     kind: Kind
@@ -50,6 +50,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     desired_sha: str
     desired_core: str
     provenance_sha: str | None = None
+    before: Sent | None = None
 
     @property
     def entries(self) -> int:
@@ -73,9 +74,9 @@ class Writer:
     """
     Sends items to the target server and keeps the outbox of *store* true.
 
-    *outbox* is what was known at the start of the run; its `stored_sha` tells our last copy from another's
-    edit. *noted* is told what became of items before the outbox is. Raises AccessRefused (77) at once:
-    nothing further would be let through either.
+    *noted* is told what became of items before the outbox is. Items that *passes* refuses are counted in
+    `refused`, and neither sent nor noted; those that were not begun any more are counted in `unsent`. Raises
+    AccessRefused (77) at once: nothing further would be let through either.
     """
 
     def __init__(
@@ -83,54 +84,54 @@ class Writer:
         client: FhirClient,
         store: Store,
         *,
-        outbox: Mapping[str, Sent],
         report: Report,
         stop: Callable[[], bool],
         passes: Callable[[Item], bool] = lambda _: True,
         noted: Callable[[Iterable[Outcome]], None] = lambda _: None,
     ) -> None:
         self._client, self._store, self._report, self._stop = client, store, report, stop
-        self._known = dict(outbox)
         self._passes, self._noted = passes, noted
-        self.refused = 0
+        self._heard = _Heard()
+        self.refused = self.unsent = 0
 
-    def write(self, items: Sequence[Item]) -> list[Outcome]:
+    def write(self, items: Iterable[Item]) -> Iterator[Outcome]:
         """
-        The outcome of each of *items*, in their order; those not begun when asked to stop are left out.
+        The outcome of each of *items*, in their order, as they become known; they are taken as they are sent.
 
-        A Device and a Group are sent before the results that refer to them, and the first results alone: a
-        server that refuses everything is found out by them. The rest goes over as many connections as the
-        client may use, the next transaction made ready meanwhile. Items that *passes* refuses are counted
-        in `refused`, and neither sent nor noted.
+        A Device and a Group, which come first, are sent before the results that refer to them, and the first
+        results alone: a server that refuses everything is found out by them. The rest goes over as many
+        connections as the client may use, the next transaction made ready meanwhile.
         """
-        outcomes: list[Outcome] = []
         under_way: deque[Future[list[Outcome]]] = deque()
-        ordered = sorted(items, key=_is_result)
+        groups = transactions(filter(self._fits, items))
         with ThreadPoolExecutor(self._client.limits.connections) as threads:
-            for group in transactions(filter(self._fits, ordered)):
-                room = self._client.limits.connections if outcomes and _is_result(outcomes[-1].item) else 0
+            for group in groups:
+                room = self._client.limits.connections if self._heard.results else 0
                 while len(under_way) > room:
-                    self._take(under_way.popleft(), outcomes, len(items))
-                if self._stop() or _hopeless(outcomes):
+                    yield from self._take(under_way.popleft())
+                if self._stop() or self._heard.hopeless:
+                    self.unsent += len(group)
                     break
                 self._store.post(self._line(item, "PENDING") for item in group)
                 under_way.append(threads.submit(self._send, group, tries=_TRIES))
             while under_way:
-                self._take(under_way.popleft(), outcomes, len(items))
-        return outcomes
+                yield from self._take(under_way.popleft())
+        if self._heard.hopeless and not self._stop():
+            self.unsent += sum(map(len, groups))
 
     def _fits(self, item: Item) -> bool:
         fits = self._passes(item)
         self.refused += not fits
         return fits
 
-    def _take(self, sent: "Future[list[Outcome]]", outcomes: list[Outcome], total: int) -> None:
+    def _take(self, sent: "Future[list[Outcome]]") -> list[Outcome]:
         found = sent.result()
         passing("before-confirm")
         self._noted(found)
         self._store.post(one.line for one in found)
-        outcomes += found
-        self._report("write", len(outcomes), total)
+        self._heard.add(found)
+        self._report("write", self._heard.number)
+        return found
 
     def _send(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
         passing("before-send")
@@ -163,7 +164,7 @@ class Writer:
         (_, copy), *_ = self._copies_of([item])
         if arrived(item, copy):
             return self._confirmed(item, copy)
-        mine = self._known.get(item.reference)
+        mine = item.before
         ours = copy.state == "absent" or (
             copy.body is not None and mine is not None and canonical_hash(copy.body) == mine.stored_sha
         )
@@ -201,7 +202,7 @@ class Writer:
         """
         if copy.body is None:
             return False
-        sha, mine = canonical_hash(copy.body), self._known.get(item.reference)
+        sha, mine = canonical_hash(copy.body), item.before
         same = mine is not None and (mine.confirmed_sha, mine.stored_sha) == (item.desired_sha, sha)
         moved = copy.version is None or copy.version != item.version
         return same or (_is_stored(item, copy) if moved else sha == item.desired_sha)
@@ -213,7 +214,7 @@ class Writer:
         return Outcome(item=item, line=line)
 
     def _line(self, item: Item, state: OutboxState) -> Sent:
-        known = self._known.get(item.reference)
+        known = item.before
         return Sent(
             key=item.reference,
             id=item.reference.partition("/")[2],
@@ -250,16 +251,32 @@ def transactions(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield group
 
 
+class _Heard:
+    """What became of the items so far, as far as it tells whether going on is of use."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.results = False
+        self._missing, self._done = False, False
+
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Take *outcomes* into account."""
+        for one in outcomes:
+            undone = one.state in UNDONE
+            self.number += 1
+            self.results = self.results or _is_result(one.item)
+            self._missing = self._missing or (undone and not self.results)
+            self._done = self._done or not undone
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether a Device or Group that results refer to is missing, or nothing was taken so far."""
+        return self._missing or (self.number > 0 and not self._done)
+
+
 def _is_result(item: Item) -> bool:
     """Whether *item* is none that others refer to (a Device, a Group)."""
     return item.reference.startswith("Observation/")
-
-
-def _hopeless(outcomes: Sequence[Outcome]) -> bool:
-    """Whether going on is vain: a Device or Group that results refer to is missing, or nothing was taken."""
-    base = itertools.takewhile(lambda one: not _is_result(one.item), outcomes)
-    missing = any(one.state in UNDONE for one in base)
-    return missing or (bool(outcomes) and all(one.state in UNDONE for one in outcomes))
 
 
 def confirmed(line: Sent, body: bytes, version: str | None) -> Sent:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -16,6 +17,10 @@ from fhir_srs import load_profile, map_resources
 from fhir_srs.endpoints import derive, load_study
 from fhir_srs.engine import map_study, mapped_files
 from fhir_srs.engine.run import Limits
+from fhir_srs.mapping.assembly import lesions_of
+from fhir_srs.mapping.by_patient import map_by_patient
+from fhir_srs.mapping.lines import Entry, FirstLook
+from fhir_srs.mapping.tally import Tally
 from fhir_srs.progress import silent
 from fhir_srs.testing.cohort import random_cohort
 from tests.properties.mess import PATIENTS, UNREADABLE, messy_cohort
@@ -250,3 +255,48 @@ def test_endpoints_get_the_same_study_through_memory_and_through_files(plain):
     ]
     assert outcomes[0].responses
     assert outcomes[0] == outcomes[1]
+
+
+class Noted:
+    """A store that holds each resource once and notes whose it is: rightly, wrongly, or not at all."""
+
+    def __init__(self, lines, draw) -> None:
+        seen = {}
+        for line in (one for one in lines if b'"Bundle"' not in one):
+            found = FirstLook(PROFILE).see(line)[-1]  # issues of what was lost stand before it
+            entry = found if isinstance(found, Entry) else None
+            owner = entry.owner.patient if entry else None
+            seen[entry.key if entry else f"?/{len(seen)}"] = (owner, line)
+        owners = sorted({owner for owner, _ in seen.values() if owner})
+        self.rows = [
+            (key, draw.choice([owner, owner, owner, None, draw.choice(owners)]), body)
+            for key, (owner, body) in sorted(seen.items())
+        ]
+
+    def owned(self, resource_type=None):
+        return (one for one in self.rows if resource_type in (None, one[0].split("/")[0]))
+
+    def owned_by(self, patients):
+        return [one for one in self.rows if one[1] in patients]
+
+    def named(self, keys):
+        return [one for one in self.rows if one[0] in set(keys)]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_patient_by_patient_out_of_a_store_comes_what_comes_of_all_at_once(seed):
+    store, counts = Noted(messy_cohort(seed), Random(seed)), Tally()
+    groups = list(map_by_patient(store, PROFILE, counts))
+    whole = map_resources((body for _, _, body in store.rows), profile=PROFILE)
+    maps = [one for group in groups for one in group]
+    assert [lesion for group in groups for lesion in lesions_of(group)] == whole.lesions
+    assert [one.patient for one in maps if one.lesions] == whole.patients
+    assert [event for one in maps for event in one.events] == whole.events
+    assert counts.counts == whole.counts
+    assert counts.reasons == Counter((one.used, one.reason) for one in whole.issues)
+    assert (counts.lesions, counts.patients, counts.events) == (
+        len(whole.lesions),
+        len(whole.patients),
+        len(whole.events),
+    )
+    assert {"patient-merged", "id-collision"} <= {reason for _, reason in counts.reasons}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fhir_srs.config import load_settings
 from fhir_srs.store.failpoints import arm
-from fhir_srs.sync import run_sync
+from fhir_srs.sync import deriving, planning, run_sync
 from fhir_srs.sync.rebuild import rebuild
 
 
@@ -18,7 +18,12 @@ def context() -> ForkServerContext:
 
 
 def live(path: str, failpoint: str, what: str) -> None:
-    """Sync, or rebuild, by the settings in *path*, until *failpoint* (`name:n`) is passed."""
+    """
+    Sync, or rebuild, by the settings in *path*, until *failpoint* (`name:n`) is passed.
+
+    A plan has many slices here, and maps one patient at a time: whoever dies may die between them.
+    """
+    planning._SLICE, deriving._PATIENTS = 20, 1
     arm(failpoint)
     settings = load_settings(Path(path))
     if what == "rebuild":

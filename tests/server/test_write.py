@@ -68,9 +68,9 @@ def plan_and_write(
         store.post(known.settled)
         plan = plan_writes(wanted, known.present, known.written)
         store.post(standing(plan, known))
-        writer = Writer(client, store, outbox=known.outbox, report=silent, stop=lambda: False)
+        writer = Writer(client, store, report=silent, stop=lambda: False)
         sent = list(items(plan, known, target=TARGET, recorded=RECORDED, keep=False))
-        return plan, writer.write(sent), store.outbox()
+        return plan, list(writer.write(sent)), store.outbox()
 
 
 def states(outcomes: Sequence[Outcome]) -> list[str]:
@@ -391,8 +391,8 @@ def test_no_access_ends_the_writing_at_once(tmp_path: Path) -> None:
         desired_core="any",
     )
     with raw_server(http(403)) as refusing, reached(refusing.base, tmp_path) as (client, store):
-        writer = Writer(client, store, outbox={}, report=silent, stop=lambda: False)
+        writer = Writer(client, store, report=silent, stop=lambda: False)
         with pytest.raises(AccessRefused) as raised:
-            writer.write([item])
+            list(writer.write([item]))
         assert len(refusing.requests) == 1
     assert raised.value.exit_code == 77

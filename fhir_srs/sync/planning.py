@@ -1,0 +1,128 @@
+"""The plan of a run, a slice of the wanted results at a time: looked at, decided, made ready to be sent.
+
+What would be withdrawn is counted over the whole plan before anything is sent (the brake, I11): by keys, so
+that only results that nothing supports any more are read for it. Withdrawals come last.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fhir_srs.fhir.client import FhirClient
+from fhir_srs.fhir.sansio import lists_of
+from fhir_srs.progress import Report
+from fhir_srs.results.plan import ActionKind, Brake, Plan, plan_writes
+from fhir_srs.results.target import ResultTarget, Unit
+from fhir_srs.store import Sent, Store
+from fhir_srs.store.failpoints import passing
+from fhir_srs.store.spool import Spool
+from fhir_srs.sync.outgoing import Known, insisted, items, look, standing
+from fhir_srs.sync.vanished import Braked
+from fhir_srs.sync.write import Item
+
+_SLICE = 500  # results looked at together: five batches of reads, some 4 MB
+_COUNTED = Brake(released=True)  # the brake was asked before, of the whole plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """
+    What holds of the whole plan.
+
+    *groups* are the scopes of retraction, *system* that of our identifiers; with *reads_only* copies are read
+    one by one. With *keep* nothing is withdrawn; *recreate* and *overwrite* are what an operator insists on.
+    *recorded* is an aware moment for the Provenance of withdrawals.
+    """
+
+    groups: Collection[str]
+    system: str
+    target: ResultTarget
+    recorded: datetime
+    reads_only: bool
+    brake: Brake
+    keep: bool
+    recreate: bool
+    overwrite: bool
+
+
+class Planner:
+    """Plans what *spool* wants, against what *outbox* and the server know; *found* hears of settled lines."""
+
+    def __init__(
+        self,
+        client: FhirClient,
+        outbox: Store,
+        spool: Spool,
+        aim: Aim,
+        *,
+        found: Callable[[Iterable[Sent]], None],
+        report: Report,
+    ) -> None:
+        self._client, self._outbox, self._spool, self._aim = client, outbox, spool, aim
+        self._found, self._report = found, report
+        self._unwanted: list[str] = []
+        self.counts: Counter[ActionKind] = Counter()
+
+    @property
+    def keeps(self) -> bool:
+        """Whether nothing is withdrawn, whatever the plan says."""
+        return self._aim.keep
+
+    def join(self, strays: Iterable[str]) -> None:
+        """Have the outbox know those of *strays*, ids of Observations, that are ours and were lost to it."""
+        for names in lists_of(_SLICE, sorted(strays)):
+            lost = self._spool.lacking([f"Observation/{name}" for name in names])
+            known = self._outbox.outbox(lost)
+            self._look((), known, strays=[key.removeprefix("Observation/") for key in lost])
+
+    def check(self) -> None:
+        """Nothing, or Braked if more results would be withdrawn than the brake allows."""
+        withdrawals = 0
+        for keys in self._outbox.retractable(self._aim.groups, _SLICE):
+            unwanted = self._spool.lacking(keys)
+            if unwanted:
+                plan, _ = self._decided((), self._outbox.outbox(unwanted))
+                withdrawals += plan.counts().get("retract", 0)
+                self._unwanted += [action.reference for action in plan.actions]
+        if self._aim.brake.holds(withdrawals, self._outbox.live_results(self._aim.groups)):
+            self.counts["retract"] = withdrawals
+            raise Braked("more results would be withdrawn than the brake allows; nothing was written")
+
+    def items(self) -> Iterator[Item]:
+        """What to send, planned as it is taken; `counts` is whole once all was."""
+        done = 0
+        for units in self._spool.slices(_SLICE):
+            yield from self._made(units, self._outbox.outbox([unit.reference for unit in units]))
+            done += len(units)
+            self._report("results compared", done, self._spool.count)
+            passing("slice-planned")
+        for keys in lists_of(_SLICE, self._unwanted):
+            yield from self._made((), self._outbox.outbox(keys))
+
+    def _made(self, units: Sequence[Unit], lines: Mapping[str, Sent]) -> Iterator[Item]:
+        aim = self._aim
+        plan, known = self._decided(units, lines)
+        plan = insisted(plan, recreate=aim.recreate, overwrite=aim.overwrite)
+        self._outbox.post(standing(plan, known))
+        self.counts.update(plan.counts())
+        yield from items(plan, known, target=aim.target, recorded=aim.recorded, keep=aim.keep)
+
+    def _decided(self, units: Sequence[Unit], lines: Mapping[str, Sent]) -> tuple[Plan, Known]:
+        known = self._look(units, lines)
+        return plan_writes(units, known.present, known.written, _COUNTED), known
+
+    def _look(self, units: Sequence[Unit], lines: Mapping[str, Sent], strays: Collection[str] = ()) -> Known:
+        aim = self._aim
+        known = look(
+            self._client,
+            lines,
+            units,
+            groups=aim.groups,
+            one_by_one=aim.reads_only,
+            strays=strays,
+            system=aim.system,
+        )
+        self._found(known.settled)
+        self._outbox.post(known.settled)
+        return known
