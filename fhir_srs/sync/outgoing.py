@@ -273,5 +273,16 @@ def standing(plan: Plan, known: Known) -> Iterator[Sent]:
         left = _LEFT.get(action.kind)
         if line and left and line.state != left:
             yield msgspec.structs.replace(line, state=left)
-        elif line and line.state != "CONFIRMED" and action.kind == "unchanged" and action.unit:
+        elif line and action.kind == "unchanged" and action.unit and not _says(line, action.unit, known):
             yield _adopted(action.unit, copy)
+
+
+def _says(line: Sent, unit: Unit, known: Known) -> bool:
+    """
+    Whether *line* says of *unit*, which the server has, that it has it as it is.
+
+    It does not where another installation wrote the same first: the copy is as wanted and still none that we
+    know as ours, and would count as another's edit as soon as anything else is wanted.
+    """
+    stored = known.present[unit.reference].sha
+    return line.state == "CONFIRMED" and line.stored_sha == stored and line.confirmed_sha is not None

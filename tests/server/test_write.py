@@ -374,6 +374,19 @@ def test_what_a_lost_store_found_again_can_be_withdrawn(server: Shelf, tmp_path:
     assert server.kept["Observation/srs-b"]["status"] == "entered-in-error"
 
 
+def test_what_another_installation_wrote_just_as_we_would_is_ours_to_change_later(
+    server: Shelf, tmp_path: Path
+) -> None:
+    for folder in ("one", "other"):
+        plan_and_write(server, tmp_path / folder, [unit("a")])
+    plan_and_write(server, tmp_path / "other", [unit("a", 2)])
+    plan, outcomes, _ = plan_and_write(server, tmp_path / "one", [unit("a", 2)])
+    assert (plan.counts(), outcomes) == ({"unchanged": 1}, [])
+    plan, outcomes, _ = plan_and_write(server, tmp_path / "one", [unit("a", 3)])
+    assert (plan.counts(), states(outcomes)) == ({"update": 1}, ["CONFIRMED"])
+    assert server.kept["Observation/srs-a"]["valueInteger"] == 3
+
+
 def test_a_dry_look_sends_only_gets(server: Shelf, tmp_path: Path) -> None:
     plan_of(server, tmp_path, [unit("a"), unit("b")])
     assert server.requests
