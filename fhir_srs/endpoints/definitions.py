@@ -189,6 +189,13 @@ DEFINITIONS: Mapping[tuple[str, str | None], Definition] = MappingProxyType(
             "death_gap "
             "of the last imaging, stabilisation and retreatment compete.",
         ),
+        ("vertebral-fracture", "symptomatic"): _says(
+            "12",
+            (*IMAGED, "fracture_pain_days", "fracture_pain_points"),
+            "The same, of fractures that hurt: pain up by fracture_pain_points within fracture_pain_days of "
+            "it over the last score before, or an operation at the segment so soon after, unless for another "
+            "reason.",
+        ),
         ("neurological-response", None): _says(
             "11", NERVES, "A change of one level or more on the same scale, window against baseline."
         ),

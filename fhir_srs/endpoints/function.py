@@ -16,16 +16,23 @@ from fhir_srs.endpoints.response import gone, not_due
 from fhir_srs.endpoints.study import Study, Window
 from fhir_srs.model import Event, Response
 
+SCORAD = ("4", "3", "2", "1")
 # Unit of a neurological event -> its levels, worst first. AIS [P 30], Frankel (from memory), muscle grade
-# [P 30]. Listed by preference, where a patient has several.
+# [P 30], Henry Ford (from memory), SCORAD [P 31]. Listed by preference, where a patient has several.
 SCALES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "{asia}": ("A", "B", "C", "D", "E"),
         "{frankel}": ("A", "B", "C", "D", "E"),
         "{muscle-grade}": ("0", "1", "2", "3", "4", "5"),
+        "{henry-ford}": ("e", "d", "c", "b", "a"),
+        "{scorad}": SCORAD,
     }
 )
-WALKING: Mapping[str, tuple[str, ...]] = MappingProxyType({"{ambulatory}": ("false", "true")})
+WALKING: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"{ambulatory}": ("false", "true"), "{scorad}": SCORAD}
+)
+# The lowest rank that walks: of SCORAD grade 2, with aids; 3 and 4 do not (from memory).
+WALKS_FROM: Mapping[str, int] = MappingProxyType({"{ambulatory}": 1, "{scorad}": 2})
 NEUROLOGY, AMBULATION = "neurological-response", "ambulation"
 NO_BASELINE, NO_FOLLOW_UP = "no-baseline-assessment", "no-assessment-in-window"
 
@@ -63,6 +70,11 @@ def highest(scale: str) -> int:
     return len({**SCALES, **WALKING}[f"{{{scale}}}"]) - 1
 
 
+def walks(scale: str, rank: Decimal | int) -> bool:
+    """Whether *rank* on *scale*, without its braces, is that of somebody who walks."""
+    return rank >= WALKS_FROM[f"{{{scale}}}"]
+
+
 def _row(
     course: Course,
     study: Study,
@@ -85,7 +97,7 @@ def _row(
         lesion_id=course.lesion.lesion_id,
         endpoint=endpoint,
         window=window.name,
-        category=_category(endpoint, baseline, shown),
+        category=_category(endpoint, scale, baseline, shown),
         reason=reason,
         scale=scale.strip("{}") if told else None,
         baseline=Decimal(baseline.rank) if baseline else None,
@@ -106,11 +118,11 @@ def _worked(levels: tuple[str, ...], baseline: Grade | None, shown: Grade | None
     return (f"{before} on {baseline.on} to {after}: {steps:+d} of {len(levels)} levels",)
 
 
-def _category(endpoint: str, baseline: Grade | None, value: Grade | None) -> str:
+def _category(endpoint: str, scale: str, baseline: Grade | None, value: Grade | None) -> str:
     if baseline is None or value is None:
         return "NE"
     if endpoint == AMBULATION:
-        return "AMBULATORY" if value.rank else "NOT-AMBULATORY"
+        return "AMBULATORY" if walks(scale.strip("{}"), value.rank) else "NOT-AMBULATORY"
     if value.rank == baseline.rank:
         return "STABLE"
     return "IMPROVED" if value.rank > baseline.rank else "WORSE"

@@ -90,13 +90,13 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
     A named definition of all endpoints. *basis* says of each parameter where it comes from.
 
-    *min_baseline_pain*, *pain_delta* and *relapse_delta* are points of pain; what ends in *_day*, *_days*,
-    *_gap* or *_window*, and *late_entry*, are days. *windows* are first, last and target day by name.
-    *omed_table* `site` is the table that the site profile names; *prn_orders* says whether a drug ordered as
-    needed, of which no intake is recorded, counts 0 or as if all that is allowed were taken. The first
-    *flare* is the study's own, the others are told beside it.
-    *omed_fall* and *omed_rise* are ratios to the OMED at baseline. *response_at* are the windows of the
-    published response. *relapse_first*, *duration_first* and *control_first* are shown first.
+    *min_baseline_pain*, *pain_delta*, *relapse_delta* and *fracture_pain_points* are points of pain; what
+    ends in *_day*, *_days*, *_gap* or *_window*, and *late_entry*, are days. *windows* are first, last and
+    target day by name. *omed_table* `site` is the table that the site profile names; *prn_orders* says
+    whether a drug ordered as needed, of which no intake is recorded, counts 0 or as if all that is allowed
+    were taken. *omed_fall* and *omed_rise* are ratios to the OMED at baseline. *response_at* are the windows
+    of the published response. The first *flare* is the study's own, the others are told beside it.
+    *relapse_first*, *duration_first* and *control_first* are shown first.
     """
 
     name: str
@@ -137,6 +137,8 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     landmark_days: tuple[int, ...]
     lc_confirm: Literal["spino", "bahig"]
     lc_window: int
+    fracture_pain_days: int
+    fracture_pain_points: Decimal
     ctcae: Literal["any", "3", "4", "5"]
     acute_days: int
     sensitivity: tuple[Sensitivity, ...]

@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.flare import WINDOW as FLARE
-from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest
+from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest, walks
 from fhir_srs.endpoints.toxicity import ACUTE, LATE
 from fhir_srs.estimates.figures import Figures, counts, if_recorded, rows_of, share
 from fhir_srs.estimates.grounds import excluded_rows, without_reason
@@ -27,7 +27,7 @@ def _all(_: Response) -> bool:
 
 
 def _walked(row: Response) -> bool:
-    return row.baseline is not None and row.baseline > 0
+    return row.scale is not None and row.baseline is not None and walks(row.scale, row.baseline)
 
 
 def _did_not_walk(row: Response) -> bool:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.fracture import SYMPTOMATIC, UNKNOWN
 from fhir_srs.endpoints.local_failure import AS_EVENT, EPIDURAL
 from fhir_srs.estimates.figures import (
     CIF,
@@ -72,7 +73,19 @@ def fracture_figures(outcomes: Outcomes) -> Figures:
         *survival_figures(rows, DAYS, quantile=False, name=free, **names),
     ]
     yield from (if_recorded("fracture", outcomes, one) for one in figures)
+    yield from _symptomatic(outcomes, names)
     yield from left_out(outcomes, "vertebral-fracture", grain="segment")
+
+
+def _symptomatic(outcomes: Outcomes, names: dict[str, Any]) -> Figures:
+    """The fractures that hurt, and how many nobody knows of whether they did."""
+    rows = rows_of(outcomes, "vertebral-fracture", SYMPTOMATIC)
+    words = names | {"variant": SYMPTOMATIC, "left_out": untimed(outcomes, "vertebral-fracture", SYMPTOMATIC)}
+    for one in incidence_figures(rows, DAYS, name=f"symptomatic vertebral fracture ({CIF})", **words):
+        yield if_recorded("fracture", outcomes, one)
+    del words["left_out"]
+    said = [UNKNOWN if UNKNOWN in row.flags else None for row in rows]
+    yield from counts("fracture", rows, said, **words)
 
 
 def retreatment_figures(outcomes: Outcomes) -> Figures:

@@ -116,8 +116,8 @@ def _told(finding: Finding, said: Said) -> Reading:
     return Reading(use="used", findings=(finding,), said=said)
 
 
-# Highest number of each numeric scale.
-_HIGHEST = {"ecog": 5, "kps": 100, "muscle-grade": 5}
+# Lowest and highest number of each numeric scale.
+_ENDS = {"ecog": (0, 5), "kps": (0, 100), "muscle-grade": (0, 5), "scorad": (1, 4)}
 
 
 # A grade as text: `1`, `90 %`, `4/5`; `4+` is none of the scale.
@@ -134,7 +134,8 @@ def _graded(resource: r4.Observation, kind: EventKind, code: Found, said: Said, 
     if number is None:
         present = resource.value_quantity or resource.value_integer is not None or resource.value_string
         return _refused("value-not-usable" if present else _no_answer(resource), "value")
-    if not 0 <= number <= _HIGHEST[code.meaning]:
+    lowest, highest = _ENDS[code.meaning]
+    if not lowest <= number <= highest:
         return _refused("value-out-of-range", "value")
     return _told(Finding(kind, number, scale(code), code.token), said)
 
@@ -156,26 +157,31 @@ def _number(resource: r4.Observation, code: Found, profile: Profile) -> Decimal 
 
 
 _LETTER = re.compile(r"(?<![A-Za-z])([A-E])(?![A-Za-z])")
+# The grades of Henry Ford are small letters, which stand in texts as words too: the whole text must be one.
+_SMALL = re.compile(r"^\s*(?:grade\s+)?\(?([a-e])\)?\s*$", re.IGNORECASE)
+_LETTERS = {"asia": _LETTER, "frankel": _LETTER, "henry-ford": _SMALL}
 
 
 def _neuro(resource: r4.Observation, code: Found, said: Said, profile: Profile) -> Reading:
     """The grade on its own scale: a letter, a number, yes or no, or the answer as coded; never free text."""
-    if code.meaning in _HIGHEST:
+    if code.meaning in _ENDS:
         return _graded(resource, "neuro", code, said, profile)
-    answer = _letter(resource) if code.meaning in {"asia", "frankel"} else _answer(resource, code, profile)
+    letters = _LETTERS.get(code.meaning)
+    answer = _letter(resource, letters) if letters else _answer(resource, code, profile)
     if answer is None:
         told = resource.value_string is not None
         return _refused("value-not-usable" if told else _no_answer(resource), "value")
     return _told(Finding("neuro", answer, scale(code), code.token), said)
 
 
-def _letter(resource: r4.Observation) -> str | None:
+def _letter(resource: r4.Observation, letters: re.Pattern[str]) -> str | None:
     """A to E; the answer codes of LOINC 97843-7 are not known to us, so its text is matched."""
     concept = resource.value_codeable_concept or r4.CodeableConcept()
     texts = [concept.text, resource.value_string]
     texts += [text for one in concept.coding for text in (one.display, one.code)]
-    found = {letter for text in texts if text for letter in _LETTER.findall(text)}
-    return found.pop() if len(found) == 1 else None
+    found = {letter for text in texts if text for letter in letters.findall(text)}
+    told = {one.lower() for one in found} if letters is _SMALL else found
+    return told.pop() if len(told) == 1 else None
 
 
 # Whether somebody walks, in words.

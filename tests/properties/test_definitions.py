@@ -47,6 +47,8 @@ OTHERS: dict[str, object] = {
     "late_entry": 20,
     "lc_confirm": "bahig",
     "lc_window": 60,
+    "fracture_pain_days": 90,
+    "fracture_pain_points": 5,
     "ctcae": "3",
     "acute_days": 10,
 }

@@ -173,10 +173,32 @@ def test_local_failure_counts_no_scan_after_its_end_and_its_readings_agree(drawi
 @given(drawings())
 def test_a_fracture_is_told_once_and_every_level_is_a_segment(drawing: str) -> None:
     for found in every(draw(drawing)):
-        rows = [row for row in found.times if row.endpoint == "vertebral-fracture"]
-        assert len({(row.lesion_id, row.segment) for row in rows}) == len(rows)
-        broken = [row.lesion_id for row in rows if row.status is Status.EVENT]
-        assert len(set(broken)) == len(broken)
+        fractures = [row for row in found.times if row.endpoint == "vertebral-fracture"]
+        for variant in (None, "symptomatic"):
+            rows = [row for row in fractures if row.variant == variant]
+            assert len({(row.lesion_id, row.segment) for row in rows}) == len(rows)
+            broken = [row.lesion_id for row in rows if row.status is Status.EVENT]
+            assert len(set(broken)) == len(broken)
+
+
+@settings(max_examples=100, deadline=None)
+@given(drawings())
+def test_a_fracture_that_hurt_is_a_fracture(drawing: str) -> None:
+    """The symptomatic reading has the same rows, and an event only where the other has one by that day."""
+    for found in every(draw(drawing)):
+        rows = {
+            (row.lesion_id, row.segment, row.variant): row
+            for row in found.times
+            if row.endpoint == "vertebral-fracture"
+        }
+        for (lesion_id, segment, _), any_ in ((key, row) for key, row in rows.items() if key[2] is None):
+            hurt = rows[lesion_id, segment, "symptomatic"]
+            assert hurt.reason == any_.reason
+            if hurt.status is Status.EVENT:
+                assert any_.status is Status.EVENT
+                assert (any_.days or 0) <= (hurt.days or 0)
+            elif any_.status is not Status.EVENT:
+                assert (hurt.days, hurt.status) == (any_.days, any_.status)
 
 
 @settings(max_examples=200, deadline=None)

@@ -134,6 +134,13 @@ ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
         observation(loinc("97843-7"), valueCodeableConcept={"text": "normal"}), [],
         {"not used: answer-code-not-recognised"}),
     "Frankel, our own code": (own("frankel", valueCodeableConcept={"text": "E"}), ["neuro 04-01 E"], set()),
+    "Henry Ford b": (own("henry-ford", valueCodeableConcept={"text": "Grade b"}), ["neuro 04-01 b"], set()),
+    "Henry Ford C, in capitals": (own("henry-ford", valueString="C"), ["neuro 04-01 c"], set()),
+    "Henry Ford in a sentence": (
+        own("henry-ford", valueString="a little worse"), [], {"not used: value-not-usable"}),
+    "SCORAD 2": (own("scorad", valueInteger=2), ["neuro 04-01 2"], set()),
+    "SCORAD 0, which is no grade": (own("scorad", valueInteger=0), [], {"not used: value-out-of-range"}),
+    "SCORAD 5": (own("scorad", valueInteger=5), [], {"not used: value-out-of-range"}),
     "muscle strength": (own("muscle-grade", valueInteger=4), ["neuro 04-01 4"], set()),
     "muscle strength 7": (own("muscle-grade", valueInteger=7), [], {"not used: value-out-of-range"}),
     "muscle strength as text": (own("muscle-grade", valueString="4/5"), ["neuro 04-01 4"], set()),

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from fhir_srs.estimates import estimate
 from tests.spec.timelines import ended, outcomes, response, time
 
 # grades of lesion A -> neurological response at three months, scale
@@ -13,6 +14,13 @@ NEUROLOGY = {
     "the same": ("A | -2 | neuro | {frankel} D\nA | 91 | neuro | {frankel} D", "STABLE", "frankel"),
     "muscle strength": (
         "A | -2 | neuro | {muscle-grade} 3\nA | 91 | neuro | {muscle-grade} 5", "IMPROVED", "muscle-grade"),
+    "Henry Ford: from paresis to none": (
+        "A | -2 | neuro | {henry-ford} c\nA | 91 | neuro | {henry-ford} a", "IMPROVED", "henry-ford"),
+    "SCORAD: from unaided to with aids": (
+        "A | -2 | neuro | {scorad} 1\nA | 91 | neuro | {scorad} 2", "WORSE", "scorad"),
+    "SCORAD is asked last": (
+        "A | -2 | neuro | {scorad} 1\nA | -2 | neuro | {asia} D\nA | 91 | neuro | {scorad} 2\n"
+        "A | 91 | neuro | {asia} D", "STABLE", "asia"),
     "two scales are never mixed": (
         "A | -2 | neuro | {asia} C\nA | 91 | neuro | {frankel} D", "NE no-assessment-in-window", "asia"),
     "the scale known at both times counts": (
@@ -46,14 +54,53 @@ def test_neurological_response_is(name: str) -> None:
     assert row.scale == scale
 
 
-@pytest.mark.parametrize(("before", "after", "category"), [
-    ("true", "true", "AMBULATORY"), ("false", "true", "AMBULATORY"), ("true", "false",
-    "NOT-AMBULATORY")])  # fmt: skip
-def test_walking_is_an_endpoint_of_its_own(before: str, after: str, category: str) -> None:
-    drawing = f"A | -2 | neuro | {{ambulatory}} {before}\nA | 91 | neuro | {{ambulatory}} {after}"
-    found = outcomes(drawing)
-    assert response(found, "3-month", endpoint="ambulation").category == category
+# whether somebody walks, before and after -> ambulation at three months
+WALKING = {
+    "walked and walks": ("{ambulatory} true", "{ambulatory} true", "AMBULATORY"),
+    "walks again": ("{ambulatory} false", "{ambulatory} true", "AMBULATORY"),
+    "walks no more": ("{ambulatory} true", "{ambulatory} false", "NOT-AMBULATORY"),
+    "SCORAD 2, with aids": ("{scorad} 1", "{scorad} 2", "AMBULATORY"),
+    "SCORAD 3": ("{scorad} 2", "{scorad} 3", "NOT-AMBULATORY"),
+    "SCORAD 4 to 1": ("{scorad} 4", "{scorad} 1", "AMBULATORY"),
+    "yes or no and SCORAD are two scales": ("{ambulatory} true", "{scorad} 1", "NE no-assessment-in-window"),
+}
+
+
+@pytest.mark.parametrize("name", WALKING)
+def test_walking_is(name: str) -> None:
+    before, after, expected = WALKING[name]
+    found = outcomes(f"A | -2 | neuro | {before}\nA | 91 | neuro | {after}")
+    row = response(found, "3-month", endpoint="ambulation")
+    assert " ".join(filter(None, (row.category, row.reason))) == expected
+
+
+def test_walking_is_an_endpoint_of_its_own() -> None:
+    found = outcomes("A | -2 | neuro | {ambulatory} true\nA | 91 | neuro | {ambulatory} true")
     assert response(found, "3-month", endpoint="neurological-response").reason == "no-baseline-assessment"
+
+
+def test_shares_of_walking_ask_who_walked_before_on_the_scale_of_each() -> None:
+    """SCORAD 3 is rank 1 of four and does not walk, `true` is rank 1 of two and does."""
+    courses = (
+        ("{scorad} 3", "{scorad} 2"),
+        ("{scorad} 2", "{scorad} 3"),
+        ("{ambulatory} true", "{ambulatory} true"),
+    )
+    drawn = [
+        f"{number}/A | -2 | neuro | {before}\n{number}/A | 91 | neuro | {after}"
+        for number, (before, after) in enumerate(courses)
+    ]
+    table = estimate(outcomes("\n".join(drawn)))
+    found = {
+        one.name: (one.numerator, one.denominator)
+        for one in table
+        if (one.endpoint, one.window) == ("ambulation", "3-month") and one.method != "count"
+    }
+    assert found == {
+        "walking": (2, 3),
+        "walking, of those who walked at baseline": (1, 2),
+        "walking, of those who did not at baseline": (1, 1),
+    }
 
 
 # records of lesion A, of one level -> time to fracture
@@ -79,6 +126,42 @@ def test_time_to_vertebral_fracture_is(name: str) -> None:
     row = time(outcomes("A | 0 | srs | T8\n" + drawing), "vertebral-fracture")
     assert (ended(row), " ".join(row.flags)) == (expected, flags)
     assert (row.grain, row.segment) == ("segment", "T8")
+
+
+BROKEN = "A | -3 | pain | 6\nA | 60 | imaging |\nA | 75 | fracture |\nA | 120 | imaging |\n"
+# what else is known of a lesion of baseline 6 that broke on day 75 -> time to a symptomatic fracture
+SYMPTOMS = {
+    "pain up by 2 afterwards": ("A | 30 | pain | 2\nA | 80 | pain | 4", "event 75", ""),
+    "up by 1": ("A | 30 | pain | 2\nA | 80 | pain | 3", "censored 120", ""),
+    "up 28 days before": ("A | 30 | pain | 2\nA | 47 | pain | 4", "event 75", ""),
+    "up 28 days after": ("A | 30 | pain | 2\nA | 103 | pain | 4", "event 75", ""),
+    "up, but long after": ("A | 30 | pain | 2\nA | 80 | pain | 2\nA | 104 | pain | 9", "censored 120", ""),
+    "over the baseline, without a score in between": ("A | 80 | pain | 8", "event 75", ""),
+    "no score around it": ("A | 30 | pain | 2", "censored 120", "symptoms-unknown"),
+    "no longer as bad as at baseline, but worse again": (
+        "A | 30 | pain | 1\nA | 80 | pain | 5", "event 75", ""),
+    "an operation soon after": ("A | 90 | surgery |", "event 75", ""),
+    "an operation for another reason": (
+        "A | 90 | surgery | other-reason", "competing 90 retreatment", "symptoms-unknown"),
+    "an operation long after": ("A | 104 | surgery |", "competing 104 retreatment", "symptoms-unknown"),
+    "the second fracture hurt": (
+        "A | 30 | pain | 2\nA | 80 | pain | 2\nA | 110 | fracture |\nA | 115 | pain | 6", "event 110", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SYMPTOMS)
+def test_time_to_a_symptomatic_fracture_is(name: str) -> None:
+    drawing, expected, flags = SYMPTOMS[name]
+    found = outcomes("A | 0 | srs | T8\n" + BROKEN + drawing)
+    row = time(found, "vertebral-fracture", "symptomatic")
+    assert (ended(row), " ".join(one for one in row.flags if one.startswith("symptoms"))) == (expected, flags)
+    assert ended(time(found, "vertebral-fracture")) == "event 75"
+
+
+def test_of_a_symptomatic_fracture_it_is_said_what_shows_it() -> None:
+    row = time(outcomes(BROKEN + "A | 80 | pain | 8"), "vertebral-fracture", "symptomatic")
+    assert row.working[0] == "pain 8 on 2024-03-30 after 6 on 2024-01-07"
+    assert set(row.sources) >= {"Observation/fracture-2", "Observation/pain-4", "Observation/pain-0"}
 
 
 def test_every_level_is_a_segment_and_a_fracture_counts_once() -> None:

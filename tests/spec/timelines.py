@@ -130,7 +130,7 @@ def _told(kind: str, words: list[str]) -> tuple[Decimal | str | None, str | None
     if kind == "toxicity":
         return words[0], words[1], words[2]
     if words and words[0].startswith("{"):
-        number = words[0] in {"{muscle-grade}", "{sins}", "{ecog}"}
+        number = words[0] in {"{muscle-grade}", "{scorad}", "{sins}", "{ecog}"}
         return (Decimal(words[1]) if number else words[1]), words[0], None
     return next((word for word in words if word in SAID), None), None, None
 
