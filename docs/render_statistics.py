@@ -1,6 +1,7 @@
 """The parts of docs/statistics.md that are made from what runs: estimators, presets, reasons, an example."""
 
 import inspect
+import json
 import re
 import runpy
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,12 +11,15 @@ from typing import Any
 from fhir_srs import survival
 from fhir_srs.model import Estimate, Fit, TestResult
 
+MEASURED = Path(__file__).parent / "measured"
 WORKED = Path(__file__).parent.parent / "tests" / "reference" / "worked.py"
 
 
 def statistics(current: str) -> str:
     """docs/statistics.md with its marked blocks as the program has them now."""
     for name, lines in BLOCKS.items():
+        if f"<!-- {name}:" not in current:
+            continue
         block = "\n".join([f"<!-- {name}: make docs -->", *lines(), "<!-- end -->"])
         current = re.sub(rf"<!-- {name}:.*?<!-- end -->", lambda _, new=block: new, current, flags=re.DOTALL)
     return current
@@ -92,6 +96,43 @@ def _figure(found: Estimate | TestResult | Fit) -> str:
     return f"{found.value:.4f} ({found.low:.4f} to {high})"
 
 
+def coverage() -> Iterator[str]:
+    """What docs/measured/coverage.json holds: kept by tests/reference/test_survival_coverage.py."""
+    found = json.loads((MEASURED / "coverage.json").read_text(encoding="utf-8"))
+    yield (
+        f"{found['lesions']} lesions in {found['patients']} patients, {found['studies']:,} studies a cell, "
+        f"S(365) = {found['truth']:.2f}; taken on {found['date']} at commit {found['commit']}."
+    )
+    yield ""
+    curves = ([name, *_thousandths(row)] for name, row in found["curves"].items())
+    yield from table(("figure, variance of the frailty", *map(str, found["frailties"])), curves)
+    yield ""
+    shares = ([name, *_thousandths(row)] for name, row in found["proportions"].items())
+    heads = (f"{one:g}" for one in found["correlations"])
+    yield from table(("proportion, correlation within patients", *heads), shares)
+
+
+def _thousandths(row: Iterable[float]) -> list[str]:
+    return [f"{one:.3f}" for one in row]
+
+
+def truth() -> Iterator[str]:
+    """What docs/measured/truth.json holds: kept by tests/properties/test_truth_recovered.py."""
+    found = json.loads((MEASURED / "truth.json").read_text(encoding="utf-8"))
+    yield (
+        f"{found['cohorts']} cohorts of {found['patients']:,} patients; "
+        f"taken on {found['date']} at commit {found['commit']}."
+    )
+    heads = ("figure", "truth", "mean of the cohorts", "intervals that hold it", "spread, of what is told")
+    for study, rows in found["studies"].items():
+        yield from ("", f"Under `{study}`:", "")
+        yield from table(heads, map(_recovered, rows))
+
+
+def _recovered(row: Mapping[str, str]) -> tuple[str, ...]:
+    return row["name"], row["truth"], row["mean"], row["held"], row["spread"] + row["wrong"]
+
+
 def _signature(name: str, call: Callable[..., object]) -> str:
     """The call without its types."""
     signature = inspect.signature(call)
@@ -108,5 +149,7 @@ BLOCKS: Mapping[str, Callable[[], Iterator[str]]] = {
     "functions": functions,
     "presets": presets,
     "reasons": reasons,
+    "coverage": coverage,
+    "truth": truth,
     "example": example,
 }

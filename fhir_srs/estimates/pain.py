@@ -101,7 +101,8 @@ def _masses(found: Turnbull) -> Iterator[str]:
     total = 0.0
     for left, right, mass in zip(found.left, found.right, found.mass, strict=True):
         total += float(mass)
-        yield f"({left:g}, {right:g}] holds {mass:.6f}, together {total:.6f}"
+        end = f"{right:g}" if right < float("inf") else "never"
+        yield f"({left:g}, {end}] holds {mass:.6f}, together {total:.6f}"
         if total >= 0.5 - TOL:
             break
     if found.excess is not None:

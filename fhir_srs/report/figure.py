@@ -198,8 +198,8 @@ def _row_cells(row: Response | TimeToEvent) -> list[str]:
     working = "; ".join(row.working)
     if isinstance(row, Response):
         return [f"  {_whose(row)}", row.category, row.arm or row.reason or "", working]
-    status = "left out" if row.status is None else row.status.name.lower()
-    return [f"  {_whose(row)}", f"{status} {row.days}", row.description, working]
+    ended = "left out" if row.status is None else f"{row.status.name.lower()} {row.days}"
+    return [f"  {_whose(row)}", ended, row.description, working]
 
 
 __all__ = [
