@@ -117,16 +117,17 @@ def _thousandths(row: Iterable[float]) -> list[str]:
 
 
 def truth() -> Iterator[str]:
-    """What docs/measured/truth.json holds: kept by tests/properties/test_truth_recovered.py."""
-    found = json.loads((MEASURED / "truth.json").read_text(encoding="utf-8"))
-    yield (
-        f"{found['cohorts']} cohorts of {found['patients']:,} patients; "
-        f"taken on {found['date']} at commit {found['commit']}."
-    )
+    """What docs/measured/truth-STUDY.json hold: kept by tests/properties/test_truth_recovered.py."""
     heads = ("figure", "truth", "mean of the cohorts", "intervals that hold it", "spread, of what is told")
-    for study, rows in found["studies"].items():
-        yield from ("", f"Under `{study}`:", "")
-        yield from table(heads, map(_recovered, rows))
+    for path in sorted(MEASURED.glob("truth-*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        yield (
+            f"`{found['study']}`: {found['cohorts']} cohorts of {found['patients']:,} patients; "
+            f"taken on {found['date']} at commit {found['commit']}."
+        )
+        yield ""
+        yield from table(heads, map(_recovered, found["figures"]))
+        yield ""
 
 
 def _recovered(row: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,10 +8,11 @@ must hold for each figure, each with a bound that follows from the number of coh
 - no bias: the mean of the figures differs from the truth by no more than chance lets it;
 - honest width: the intervals are as wide as the figures really vary (those of a proportion may be wider).
 
-`python -m tests.properties.test_truth_recovered` keeps what it finds in docs/measured/truth.json, of which
-docs/statistics.md is made.
+`python -m tests.properties.test_truth_recovered` keeps what it finds in docs/measured/truth-STUDY.json, of
+which docs/statistics.md is made.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -307,9 +308,10 @@ def test_turnbull_holds_the_true_share_without_relief_at_a_visit() -> None:
 
 
 def main() -> None:
-    """Keeps what every estimator finds of the truth, study by study."""
-    found = {study: [asdict(one) for one in recovered(study, COHORTS, PATIENTS)] for study in STUDIES}
-    keep("truth", {"cohorts": COHORTS, "patients": PATIENTS, "false_alarm": FALSE_ALARM, "studies": found})
+    """Keeps what every estimator finds of the truth, study by study: those named, else all."""
+    for study in sys.argv[1:] or STUDIES:
+        found = [asdict(one) for one in recovered(study, COHORTS, PATIENTS)]
+        keep(f"truth-{study}", {"study": study, "cohorts": COHORTS, "patients": PATIENTS, "figures": found})
 
 
 if __name__ == "__main__":
