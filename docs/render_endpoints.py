@@ -58,6 +58,8 @@ TABLES = (
     ("test_eligibility", "CASES", "Whom a publication would have taken",
      "study, fields of lesion A; why not, or `unknown`: taken and flagged",
      "`fhir-srs endpoints --as-published`."),
+    ("test_choices", "CHOICES", "What a parameter decides",
+     "study, what is asked, parameter; answer by its value, the study's own first", ""),
     ("test_times", "SURVIVAL", "Overall survival and follow-up", "ended by, on day", ""),
 )  # fmt: skip
 INTRODUCTION = """# Endpoints

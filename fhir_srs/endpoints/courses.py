@@ -100,8 +100,12 @@ def read_courses(mapped: Mapped, study: Study, cutoff: date) -> tuple[list[Cours
     courses: list[Course] = []
     excluded: list[Excluded] = []
     for history in read_histories(mapped, study, cutoff):
-        reasons = _reasons(history)
-        index = next((key for key, reason in reasons.items() if reason is None), None)
+        reasons = {lesion.lesion_id: ineligible(lesion, history) for lesion in history.lesions}
+        index = _index(history, reasons)
+        if study.unit == "index-lesion":
+            reasons = {
+                key: reason or (None if key == index else "not-index") for key, reason in reasons.items()
+            }
         for lesion in history.lesions:
             reason = reasons[lesion.lesion_id]
             if reason is None:
@@ -112,14 +116,13 @@ def read_courses(mapped: Mapped, study: Study, cutoff: date) -> tuple[list[Cours
     return courses, excluded
 
 
-def _reasons(history: History) -> dict[str, str | None]:
-    """Why the study does not take each lesion; under `index` it takes one (decisions.md E4)."""
-    reasons = {lesion.lesion_id: ineligible(lesion, history) for lesion in history.lesions}
-    if history.study.attribution != "index":
-        return reasons
+def _index(history: History, reasons: Mapping[str, str | None]) -> str | None:
+    """The patient's index lesion among the eligible ones (decisions.md E4), where the study asks for one."""
+    if history.study.unit != "index-lesion" and history.study.attribution != "index":
+        return None
     eligible = [one for one in history.treated if reasons[one.lesion_id] is None]
-    ranked = sorted(eligible, key=lambda one: _rank(one, history))
-    return reasons | {one.lesion_id: "not-index" for one in ranked[1:]}
+    found = min(eligible, key=lambda one: _rank(one, history), default=None)
+    return found.lesion_id if found else None
 
 
 def _rank(lesion: Lesion, history: History) -> tuple[Decimal, date, tuple[int, ...], str]:

@@ -18,7 +18,15 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...]
 
 
-TAKEN = ("eligibility", "published_criteria", "single_fraction", "attribution", "time_zero")
+TAKEN = (
+    "eligibility",
+    "published_criteria",
+    "single_fraction",
+    "unit",
+    "attribution",
+    "time_zero",
+    "retreatment_unknown",
+)
 BASELINE = ("baseline_first_day", "min_baseline_pain")
 JUDGED = (
     "rule",
@@ -32,7 +40,7 @@ JUDGED = (
 )
 BEST = ("best_first_day", "best_last_day", "flare_days")
 RELIEF = (*TAKEN, *BASELINE, *JUDGED, "late_entry")
-RELAPSE = ("relapse_delta", "relapse_omed")
+RELAPSE = ("relapse_delta", "relapse_confirm", "relapse_omed")
 LASTING = (*RELIEF, "flare_days", *RELAPSE)
 CONTROL = (*RELIEF, *BEST, *RELAPSE)
 IMAGED = (*TAKEN, "baseline_first_day", "late_entry", "death_gap")
@@ -156,7 +164,7 @@ DEFINITIONS: Mapping[tuple[str, str | None], Definition] = MappingProxyType(
         ),
         ("pain-control", "C"): _says(
             "8",
-            (*TAKEN, "baseline_first_day", "late_entry", "flare_days", "relapse_delta"),
+            (*TAKEN, "baseline_first_day", "late_entry", "flare_days", "relapse_delta", "relapse_confirm"),
             "All lesions with follow-up, from t0 to a rise of relapse_delta over the nadir, which "
             "includes the "
             f"baseline, after the flare days, or retreatment; {_CENSORED}.",

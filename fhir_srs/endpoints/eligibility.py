@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from fhir_srs.endpoints.history import History
 from fhir_srs.endpoints.study import Criteria
-from fhir_srs.model import Event, Lesion
+from fhir_srs.model import LEVELS, Event, Lesion
 
 RADIOSURGERY = frozenset({"SRS", "SBRT"})
 # Lesions treated so close to each other count as one occasion (decisions.md E10, second sites).
@@ -97,6 +97,12 @@ def _levels(criteria: Criteria, lesion: Lesion, _: History) -> bool | None:
     return len(lesion.levels) <= criteria.levels
 
 
+def _consecutive(_: Criteria, lesion: Lesion, __: History) -> bool | None:
+    """No vertebra is left out between the first and the last."""
+    places = [LEVELS.index(level) for level in lesion.levels]
+    return places[-1] - places[0] == len(places) - 1 if places else None
+
+
 def _pain(criteria: Criteria, lesion: Lesion, history: History) -> bool | None:
     """Worst score of 0 to 10 linked to the lesion in the 28 days up to treatment."""
     values = [one.value for one in _recent("pain", lesion, history) if isinstance(one.value, Decimal)]
@@ -146,6 +152,7 @@ CRITERIA: Mapping[str, Criterion] = MappingProxyType(
         "solitary": _solitary,
         "targets": _targets,
         "levels": _levels,
+        "consecutive": _consecutive,
         "pain": _pain,
         "ecog": _ecog,
         "sins": _sins,

@@ -135,43 +135,49 @@ def _retreatment(
     zero = time_zero(lesion, study)
     t0 = zero.day if zero else None
     found = [
-        *(_again(other, events, t0) for other in treated if shares(other, lesion) and before(lesion, other)),
-        *(_intervention(event) for event in events if event.lesion_id == lesion.lesion_id),
+        *(
+            _again(other, events, t0, study)
+            for other in treated
+            if shares(other, lesion) and before(lesion, other)
+        ),
+        *(_intervention(event, study) for event in events if event.lesion_id == lesion.lesion_id),
     ]
     last = _last_day(events)
     later = [one for one in found if one is not None and (t0 is None or one.on > t0) and one.on <= last]
     return min(later, key=lambda one: (one.on, not one.failure, one.sources), default=None)
 
 
-def _again(lesion: Lesion, events: Sequence[Event], t0: date | None) -> Retreatment | None:
+def _again(lesion: Lesion, events: Sequence[Event], t0: date | None, study: Study) -> Retreatment | None:
     """*lesion* as the retreatment of one treated until *t0*; flagged if sooner than four weeks after it."""
     day = lesion.start.day if lesion.start else None
     if day is None:
         return None
     said = [one for one in events if one.kind in REINTERVENTIONS and one.on and one.on.day == day]
-    failure, flags = _reason(said)
+    failure, flags = _reason(said, study)
     if t0 is not None and day - t0 < REIRRADIATION_GAP:
         flags = (*flags, "possibly-same-course")
     text = "retreatment of the segment by a later lesion"
     return Retreatment(on=day, failure=failure, description=text, sources=lesion.sources, flags=flags)
 
 
-def _intervention(event: Event) -> Retreatment | None:
+def _intervention(event: Event, study: Study) -> Retreatment | None:
     if event.kind not in REINTERVENTIONS or event.on is None or event.on.day is None:
         return None
-    failure, flags = _reason([event])
+    failure, flags = _reason([event], study)
     text = f"{event.kind} at the segment"
     return Retreatment(
         on=event.on.day, failure=failure, description=text, sources=(event.source,), flags=flags
     )
 
 
-def _reason(events: Sequence[Event]) -> tuple[bool, tuple[str, ...]]:
-    """For pain or progression, or for no known reason: a failure (spec/endpoints.md section 15)."""
+def _reason(events: Sequence[Event], study: Study) -> tuple[bool, tuple[str, ...]]:
+    """Whether it is a failure: for pain or progression; for no known reason as the study says (15)."""
     said = {flag for event in events for flag in event.flags}
     if said & {"for-pain", "for-progression"}:
         return True, ()
-    return ("other-reason" not in said), (() if "other-reason" in said else ("retreatment-reason-unknown",))
+    if "other-reason" in said:
+        return False, ()
+    return study.retreatment_unknown == "failure", ("retreatment-reason-unknown",)
 
 
 def _death(events: Sequence[Event]) -> Death | None:

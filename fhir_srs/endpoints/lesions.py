@@ -182,6 +182,7 @@ def _rule(one: Progress) -> RelapseRule:
         delta=study.relapse_delta,
         after_day=study.flare_days,
         omed=study.relapse_omed,
+        confirmed=study.relapse_confirm == "next-score",
         band=band_of(study),
     )
 

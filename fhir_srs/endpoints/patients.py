@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
 from fhir_srs.endpoints.courses import Course
+from fhir_srs.endpoints.history import time_zero
 from fhir_srs.endpoints.relapse import Occurrence
 from fhir_srs.endpoints.study import Study
 from fhir_srs.endpoints.tte import Subject, left_out, time_to_event
@@ -21,8 +22,14 @@ ENDPOINTS = (("overall-survival", None), ("overall-survival", MIDPOINT), ("follo
 
 
 def derive_patient(courses: Sequence[Course], study: Study) -> Iterator[TimeToEvent]:
-    """One patient's survival and follow-up; the latter is the same time, to be read in reverse."""
+    """
+    One patient's survival and follow-up; the latter is the same time, to be read in reverse.
+
+    Where a treatment known to the month may have been the first, the origin is not known: left out.
+    """
     dated = sorted((course.t0, course.lesion.lesion_id) for course in courses if course.t0)
+    zeros = [zero for course in courses if not course.t0 and (zero := time_zero(course.lesion, study))]
+    unsure = not dated or any(zero.first < dated[0][0] for zero in zeros)
     for endpoint, variant in ENDPOINTS:
         subject = Subject(
             study=study.name,
@@ -32,7 +39,7 @@ def derive_patient(courses: Sequence[Course], study: Study) -> Iterator[TimeToEv
             variant=variant,
             grain="patient",
         )
-        if not dated:
+        if unsure:
             yield left_out(subject, "date-too-coarse", courses[0].lesion.sources)
             continue
         first = next(course for course in courses if course.lesion.lesion_id == dated[0][1])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import date
 from decimal import Decimal
+from itertools import zip_longest
 
 import msgspec
 
@@ -24,11 +25,16 @@ class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RelapseRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The rise of pain that counts, from which day on, and whether an opioid rise counts too."""
+    """
+    The rise of pain that counts, from which day on, and whether an opioid rise counts too.
+
+    With *confirmed* a rise of pain counts only if the next score is still so high.
+    """
 
     delta: Decimal
     after_day: int
     omed: bool
+    confirmed: bool = False
     band: Band = Band()
 
 
@@ -55,11 +61,13 @@ def _rises(
     course: Course, assessments: Sequence[Assessment], rule: RelapseRule, first: Assessment | None
 ) -> Iterator[Occurrence]:
     nadir = first
-    for one in assessments:
+    for one, following in zip_longest(assessments, assessments[1:]):
         if one.on is None:
             continue
         if nadir is not None and course.day(one.on) > rule.after_day:
-            found = _pain(one, nadir, rule) or (_opioid(course, one, nadir, rule) if rule.omed else None)
+            lasting = not rule.confirmed or (following is not None and _pain(following, nadir, rule))
+            pain = _pain(one, nadir, rule) if lasting else None
+            found = pain or (_opioid(course, one, nadir, rule) if rule.omed else None)
             if found:
                 yield found
         if nadir is None or one.value < nadir.value:

@@ -30,15 +30,16 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
     Whom the publication took, each criterion absent where it names none (section 16).
 
-    *schedules* are (dose in Gy, fractions); *targets* lesions treated within 28 days; *levels* those of
-    one target; *ecog* and *sins* the highest taken; *intent* the course's; *symptomatic_compression*
-    false where the publication left patients with it out.
+    *schedules* are (dose in Gy, fractions); *targets* lesions treated within 28 days; *levels* those of one
+    target, *consecutive* where none may lie between; *ecog* and *sins* the highest taken; *intent* the
+    course's; *symptomatic_compression* false where the publication left patients with it out.
     """
 
     schedules: tuple[tuple[Decimal, int], ...] = ()
     solitary: bool = False
     targets: int | None = None
     levels: int | None = None
+    consecutive: bool = False
     pain: Decimal | None = None
     ecog: int | None = None
     sins: int | None = None
@@ -107,6 +108,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     single_fraction: bool
     dose_low_gy: Decimal
     dose_high_gy: Decimal
+    unit: Literal["lesion", "index-lesion"]
     time_zero: Literal["last-fraction", "first-fraction"]
     baseline_first_day: int
     windows: dict[str, tuple[int, int, int]]
@@ -128,11 +130,13 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     flare_days: int
     flare: tuple[Flare, ...]
     relapse_delta: Decimal
+    relapse_confirm: Literal["none", "next-score"]
     relapse_omed: bool
     relapse_first: Literal["responders", "ever-controlled", "with-follow-up"]
     duration_first: Literal["descriptive", "kaplan-meier", "competing"]
     control_first: Literal["A", "B", "C", "D", "E"]
     death_gap: int
+    retreatment_unknown: Literal["failure", "other-reason"]
     late_entry: int
     landmark_days: tuple[int, ...]
     lc_confirm: Literal["spino", "bahig"]

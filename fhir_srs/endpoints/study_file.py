@@ -121,8 +121,8 @@ def _contradictions(study: Study) -> Iterator[str]:
         yield "analgesics: the threshold rule is blind to them (rule = icpre or rtog is aware)"
     if study.rule == "rtog" and study.analgesics == "blind":
         yield "analgesics: the rtog rule is aware of them"
-    if study.secondary_sites == "no-worsening" and study.attribution != "index":
-        yield "secondary_sites: no-worsening asks for attribution = index"
+    if study.secondary_sites == "no-worsening" and study.unit != "index-lesion":
+        yield "secondary_sites: no-worsening asks for unit = index-lesion"
     if study.baseline_first_day > 0:
         yield "baseline_first_day: must not be after the first fraction"
     if study.best_first_day > study.best_last_day:

@@ -46,6 +46,14 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str | None]] = {
     "RTOG: pain unknown": ("rtog0631", ONE, {}, "unknown"),
     "RTOG: four targets": (
         "rtog0631", RTOG + "B | 0 | srs | L2\nC | 0 | srs | C4\nD | 0 | srs | T2", {}, "criterion-targets"),
+    "SC.24: three consecutive segments": (
+        "sc24", KNOWN,
+        {"dose_gy": Decimal(24), "levels": ("T12", "L1", "L2"), "cord_compression": False}, None),
+    "SC.24: two segments with one between": (
+        "sc24", KNOWN, {"dose_gy": Decimal(24), "levels": ("T8", "T10")}, "criterion-consecutive"),
+    "SC.24: four segments": (
+        "sc24", KNOWN, {"dose_gy": Decimal(24), "levels": ("T8", "T9", "T10", "T11")}, "criterion-levels"),
+    "SC.24: segment unknown": ("sc24", KNOWN, {"dose_gy": Decimal(24), "levels": ()}, "unknown"),
     "SC.24": ("sc24", KNOWN, {"dose_gy": Decimal(24), "cord_compression": False}, None),
     "SC.24: compression not recorded": ("sc24", KNOWN, {"dose_gy": Decimal(24)}, "unknown"),
     "SC.24: compression": (

@@ -240,6 +240,12 @@ SURVIVAL = {
     "a death of an unknown day": ("- | 100 | contact |\n- | ? | death |", "censored 100"),
     "a death of a known month": ("- | 100 | contact |\n- | 2024-12 | death |", "censored 100"),
     "from the first lesion": ("B | 50 | srs | L2\n- | 200 | death |", "event 200"),
+    "a second treatment in a known month, later": ("B | 2024-02 | srs | L2\n- | 200 | death |", "event 200"),
+    "a treatment in a known month that may have been the first": (
+        "B | 2024-01 | srs | L2\n- | 200 | death |",
+        "out: date-too-coarse",
+    ),
+    "an earlier one in a known year": ("B | 2023 | srs | L2\n- | 200 | death |", "out: date-too-coarse"),
 }
 
 

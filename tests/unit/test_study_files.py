@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from fhir_srs.endpoints import Study, load_study, shipped_studies
+from fhir_srs.endpoints.study import Criteria
 from fhir_srs.endpoints.study_file import PARAMETERS, changed, parse_study
 from fhir_srs.errors import ConfigurationError, UsageError
 
@@ -15,6 +16,7 @@ BASED = OWN + 'extends = "icpre2012"\n'
 # Cells of the table in spec/endpoints.md section 16, copied by hand: parameter -> ryu2008, icpre2012,
 # spino2015, rtog0631, sc24; a value with the initial of its basis.
 TABLE = {
+    "unit": ["lesion A", "lesion A", "lesion M", "index-lesion M", "lesion A"],
     "time_zero": ["last-fraction A"] * 5,
     "single_fraction": ["True P", "False A", "False A", "False A", "False A"],
     "baseline_first_day": ["-28 A"] * 5,
@@ -26,7 +28,10 @@ TABLE = {
     "prn_orders": ["exclude A"] * 5,
     "omed_increase": ["any A"] * 5,
     "flare_days": ["14 A"] * 5,
+    "omed_fall": ["0.75 A", "0.75 P", "0.75 P", "0.75 A", "0.75 P"],
+    "omed_rise": ["1.25 A", "1.25 M", "1.25 M", "1.25 A", "1.25 M"],
     "relapse_delta": ["3 A", "2 A", "2 A", "3 A", "2 A"],
+    "relapse_confirm": ["none A"] * 5,
     "relapse_omed": ["False A", "True A", "True A", "True A", "True A"],
     "relapse_first": ["with-follow-up A", *["responders A"] * 4],
     "duration_first": ["descriptive A", "competing A", "competing A", "kaplan-meier A", "competing A"],
@@ -34,9 +39,33 @@ TABLE = {
     "secondary_sites": ["ignored A", "ignored A", "ignored A", "no-worsening P", "ignored A"],
     "attribution": ["single A", "single A", "single A", "index A", "single A"],
     "lc_confirm": ["spino A", "spino A", "spino M", "spino A", "spino A"],
+    "lc_window": ["183 A"] * 5,
+    "retreatment_unknown": ["failure A"] * 5,
+    "landmark_days": ["(30, 90) A"] * 5,
+    "response_at": [
+        "('best',) A",
+        "('1-month', '2-month', '3-month') M",
+        "('3-month',) M",
+        "('3-month',) P",
+        "('3-month', '6-month') P",
+    ],
     "ctcae": ["any A", "any A", "any A", "3 P", "4 P"],
     "death_gap": ["183 A"] * 5,
 }
+# Of the same table, whom each publication took and the figures that it puts first, in words of ours.
+PUBLISHED = {
+    "ryu2008": ("solitary", "P"), "icpre2012": ("intent", "M"), "spino2015": ("", "M"),
+    "rtog0631": ("schedules targets levels pain", "P"),
+    "sc24": ("schedules levels consecutive ecog sins symptomatic_compression", "P"),
+}  # fmt: skip
+FIRST = {
+    "ryu2008": ("pain-control A 365; pain-response best assessable CR+PR+STABLE", "P"),
+    "icpre2012": ("; ".join(f"pain-response {window} {population} CR+PR" for window in (
+        "1-month", "2-month", "3-month") for population in ("itt", "assessable")), "A"),
+    "spino2015": ("local-failure 365; pain-response 3-month assessable CR+PR", "M"),
+    "rtog0631": ("pain-response responder 3-month assessable RESPONDER", "P"),
+    "sc24": ("pain-response 3-month itt CR", "P"),
+}  # fmt: skip
 STUDIES = ("ryu2008", "icpre2012", "spino2015", "rtog0631", "sc24")
 
 
@@ -45,6 +74,20 @@ def test_the_shipped_studies_say_what_the_specification_says(parameter: str) -> 
     told = [load_study(name) for name in STUDIES]
     found = [f"{getattr(one, parameter)} {one.basis[parameter][0].upper()}" for one in told]
     assert found == TABLE[parameter]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_the_published_criteria_and_the_primary_figures_are_those_of_the_specification(name: str) -> None:
+    study = load_study(name)
+    criteria, own = study.published_criteria, Criteria()
+    named = " ".join(one for one in Criteria.__struct_fields__ if getattr(criteria, one) != getattr(own, one))
+    assert (named, study.basis["published_criteria"][0].upper()) == PUBLISHED[name]
+    words = ("endpoint", "variant", "window", "population", "label", "time_days")
+    figures = ("; ").join(
+        " ".join(str(value) for word in words if (value := getattr(one, word)) is not None)
+        for one in study.primary
+    )
+    assert (figures, study.basis["primary"][0].upper()) == FIRST[name]
 
 
 def test_all_shipped_studies_have_a_basis_for_every_parameter() -> None:
