@@ -109,9 +109,10 @@ def _definitions() -> Iterator[str]:
 def _refusals() -> Iterator[str]:
     yield "## Scores that are not looked at\n"
     yield "Every pain record is the baseline, follow-up, or refused (`fhir-srs explain`).\n"
-    yield _row(["reason", "means"])
-    yield _row(["---"] * 2)
-    yield from (_row([f"`{reason}`", means]) for reason, means in REFUSALS.items())
+    yield _row(["reason", "means", "for example, beside a baseline on day -3"])
+    yield _row(["---"] * 3)
+    drawn = import_module("tests.spec.test_scores").REFUSED
+    yield from (_row([f"`{name}`", means, _drawing(drawn[name])]) for name, means in REFUSALS.items())
     yield ""
 
 

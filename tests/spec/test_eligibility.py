@@ -46,6 +46,10 @@ CASES: dict[str, tuple[str, str, dict[str, Any], str | None]] = {
     "RTOG: pain unknown": ("rtog0631", ONE, {}, "unknown"),
     "RTOG: four targets": (
         "rtog0631", RTOG + "B | 0 | srs | L2\nC | 0 | srs | C4\nD | 0 | srs | T2", {}, "criterion-targets"),
+    "a course that goes on": ("ryu2008", ONE, {"provisional": True}, "course-in-progress"),
+    "no radiosurgery": ("ryu2008", ONE, {"technique": "other"}, "not-radiosurgery"),
+    "solitary, at an unknown time": ("ryu2008", "A | ? | srs | T8", {}, "unknown"),
+    "RTOG: at an unknown time": ("rtog0631", "A | ? | srs | T8", {}, "unknown"),
     "SC.24: three consecutive segments": (
         "sc24", KNOWN,
         {"dose_gy": Decimal(24), "levels": ("T12", "L1", "L2"), "cord_compression": False}, None),

@@ -58,6 +58,8 @@ SPINO = {
         f"A | 90 | {STABLE}\nA | 120 | retreatment | for-progression", "event 120", ""),
     "operation for another reason": (
         f"A | 90 | {STABLE}\nA | 120 | surgery | other-reason\nA | 150 | {WORSE}", "censored 90", ""),
+    "a death after an operation for another reason is not this lesion's": (
+        f"A | 90 | {STABLE}\nA | 120 | surgery | other-reason\n- | 150 | death |", "censored 90", ""),
     "never imaged": ("A | 60 | pain | 3", "out: no-imaging", ""),
     "first imaged after 183 days": (f"A | 184 | {STABLE}", "out: late-entry", ""),
 }  # fmt: skip

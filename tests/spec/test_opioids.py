@@ -28,6 +28,7 @@ DOSE = {
         "- | -20..200 | opioid | 60 @7052\n- | -20..200 | opioid | @1819", "omed-unknown"),
     "an opioid at an unknown time": ("- | ? | opioid | 60\n- | -20..200 | opioid | 0 not-opioid",
         "omed-unknown"),
+    "another drug at an unknown time shows no list": ("- | ? | opioid | 0 not-opioid", "omed-unknown"),
     "as-needed orders without intake count 0": ("- | -20..200 | opioid | 0 order prn-intake-unknown", (0, 0)),
     "unequal evidence": (
         "- | -20..0 | opioid | 60 statement\n- | 1..200 | opioid | 60 order", "omed-evidence-mismatch"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fhir_srs.endpoints.assessments import REFUSALS
 from tests.spec.timelines import day, ended, outcomes, response, time
 
 # drawing, window -> (baseline, value, days) of lesion A under ryu2008
@@ -42,6 +43,49 @@ def test_the_score_of_a_window_is(name: str) -> None:
     drawing, window, expected = CHOICE[name]
     row = response(outcomes(drawing), window)
     assert (row.baseline, row.value, row.days) == expected, row.reason
+
+
+# a record of pain that no rule counts for lesion A, beside a baseline of 6 on day -3 -> why not
+REFUSED = {
+    "after-death": "- | 20 | death |\nA | 30 | pain | 2",
+    "before-origin": "A | -5 | fracture |",
+    "no-date": "A | ? | pain | 2",
+    "other-site": "- | 30 | pain | 2 site-other-than-lesion",
+    "other-scale": "A | 30 | pain | 2 #38221-8",
+    "later-that-day": "A | 2024-01-10T12:00:00Z | pain | 9",
+    "not-attributable": "B | 0 | srs | L2\n- | 30 | pain | 2",
+    "not-under-observation": "- | -40 | pain | 2",
+    "lower-score-of-the-day": "A | 30 | pain | 2\nA | 30 | pain | 1",
+    "before-baseline-window": "A | -40 | pain | 2",
+    "earlier-than-baseline": "A | -9 | pain | 2",
+    "during-treatment": "B | 0..4 | srs | L2\nB | 2 | pain | 2",
+    "after-retreatment": "A | 40 | surgery |\nA | 50 | pain | 2",
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_a_record_that_no_rule_counts_says_why(reason: str) -> None:
+    treated = "A | 2024-01-10T09:00:00Z | srs | T8\nA | -3 | pain | 6\n"
+    found = outcomes(treated + REFUSED[reason])
+    assert {
+        one.reason for one in found.refused if one.lesion_id == ("B" if "B | 2" in REFUSED[reason] else "A")
+    } == {reason}
+
+
+def test_there_is_a_case_for_every_reason() -> None:
+    assert REFUSED.keys() == REFUSALS.keys()
+
+
+@pytest.mark.parametrize(("score", "counts"), [
+    ("2024-01-10T08:59:59Z", True), ("2024-01-10T09:00:01Z", False), ("2024-01-10", True),
+    ("2024-01-10T11:00:00+02:00", True), ("2024-01-10T09:00:00-01:00", False),
+])  # fmt: skip
+def test_a_score_of_the_day_of_treatment_is_baseline_unless_both_clocks_say_later(
+    score: str, counts: bool
+) -> None:
+    """Section 1: later than the treatment's end by the clock; equal or unknown times are baseline."""
+    found = outcomes(f"A | 2024-01-10T09:00:00Z | srs | T8\nA | {score} | pain | 6\nA | 30 | pain | 2")
+    assert response(found, "1-month").reason == (None if counts else "no-baseline-score")
 
 
 def test_scores_between_the_first_and_the_last_fraction_feed_no_rule() -> None:

@@ -323,3 +323,15 @@ def test_net_pain_relief_is_days_in_relief_of_days_alive() -> None:
     assert (net.numerator, net.denominator) == (46 + 186, 100 + 200)
     (complete,) = [one for one in table if one.name == "median, duration of relief, best class CR"]
     assert (complete.value, complete.n) == (186, 1)
+
+
+@pytest.mark.parametrize("when", ["2024-01", "?"])
+def test_without_a_day_of_treatment_no_time_is_known(when: str) -> None:
+    found = outcomes(
+        f"A | {when} | srs | T8\nA | 2023-12-30 | pain | 6\nA | 2024-02-20 | pain | 2\n- | 200 | death |"
+    )
+    assert {row.reason for row in found.times} == {"date-too-coarse"}
+    assert {row.reason for row in found.responses if row.window != "flare"} <= {
+        "date-too-coarse",
+        "not-yet-due",
+    }

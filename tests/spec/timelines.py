@@ -11,6 +11,7 @@ A drawing has one fact a line, `lesion | day | fact | value`; days count from 10
     A | 90     | imaging | {bilsky} 1b         a grade on its scale; so `neuro | {asia} D`
     - | 30     | toxicity | 2 CTCAEv5 C56      grade, version and term
     - | 2024-02| death  |             a partial date
+    A | 2024-01-10T08:00:00Z | pain | 7 #38221-8    a clock time; a score under that LOINC code
 
 Lesions without a treatment line are treated on day 0 in one fraction, each at a level of its own. The
 part before a slash is the patient: `1/A`; without one all lesions are of patient `p`.
@@ -129,6 +130,9 @@ def _told(kind: str, words: list[str]) -> tuple[Decimal | str | None, str | None
     """The value of a finding, its scale or version, and its term."""
     if kind == "toxicity":
         return words[0], words[1], words[2]
+    if kind == "pain":
+        loinc = next((word[1:] for word in words if word.startswith("#")), None)
+        return None, None, f"http://loinc.org|{loinc}" if loinc else None
     if words and words[0].startswith("{"):
         number = words[0] in {"{muscle-grade}", "{scorad}", "{sins}", "{ecog}"}
         return (Decimal(words[1]) if number else words[1]), words[0], None
