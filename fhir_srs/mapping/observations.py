@@ -15,7 +15,7 @@ from fhir_srs.mapping.facts import Finding, PatientFacts, Reading, scale
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.scores import is_panel, read_components, read_pain, read_panel
 from fhir_srs.mapping.sizes import read_size
-from fhir_srs.mapping.spine import read_epidural, read_stability
+from fhir_srs.mapping.spine import read_epidural, read_noms, read_stability
 from fhir_srs.mapping.topics import topic, unrecognised
 from fhir_srs.model import EventKind
 
@@ -236,6 +236,7 @@ _READERS: Mapping[str, Reader] = {
     "neuro": _neuro,
     "epidural": read_epidural,
     "stability": read_stability,
+    "noms": read_noms,
     "tumour-size": read_size,
     "last-contact": _last_contact,
     "death": _death,

@@ -1,4 +1,4 @@
-"""What imaging says of a treated vertebra: epidural disease (Bilsky) and stability (SINS).
+"""What imaging says of a treated vertebra: epidural disease (Bilsky), stability (SINS), and NOMS with both.
 
 No standard code was found for either; a site codes them in our CodeSystem `scale`, or names its own codes in
 its profile. Scales and points: `spec/endpoints.md` section 12 (Bilsky 2010, J Neurosurg Spine 13:324; Spine
@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Protocol
+
+import msgspec
 
 from fhir_srs import r4
 from fhir_srs.codes import Found
@@ -86,6 +88,39 @@ def read_stability(resource: r4.Observation, code: Found, said: Said, profile: P
     if not 0 <= total <= _WORST:
         return Reading(use="refused", said=(("value-out-of-range", "value"),))
     return _scored(total, code, said)
+
+
+def read_noms(resource: r4.Observation, _code: Found, said: Said, profile: Profile) -> Reading:
+    """
+    The epidural grade and the stability among the components of a NOMS assessment, each on its own scale.
+
+    NOMS is a framework for a decision, without a score (`spec/endpoints.md` section 12): of the rest nothing
+    is read, and an assessment without either component says nothing.
+    """
+    read = [one for place, part in enumerate(resource.component) if (one := _axis(part, place, profile))]
+    findings = tuple(finding for one in read for finding in one.findings)
+    wrong = tuple(pair for one in read for pair in one.said)
+    if findings:
+        return Reading(use="used", findings=findings, said=(*said, *wrong))
+    return Reading(use="refused", said=wrong or (("value-missing", "component"),))
+
+
+def _axis(component: r4.ObservationComponent, place: int, profile: Profile) -> Reading | None:
+    """*component* read as the Observation that it would be by itself; None if it is on another axis."""
+    path = f"component[{place}]"
+    alone = r4.Observation(
+        value_string=component.value_string,
+        value_integer=component.value_integer,
+        value_quantity=component.value_quantity,
+        value_codeable_concept=component.value_codeable_concept,
+        data_absent_reason=component.data_absent_reason,
+    )
+    for name, read in (("epidural", read_epidural), ("stability", read_stability)):
+        code = profile.codes.find(name, component.code)
+        if code is not None:
+            found = read(alone, code, (), profile)
+            return msgspec.structs.replace(found, said=tuple((reason, path) for reason, _ in found.said))
+    return None
 
 
 def _scored(score: int, code: Found, said: Said) -> Reading:

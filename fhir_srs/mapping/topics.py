@@ -17,6 +17,7 @@ KINDS = (
     "neuro",
     "epidural",
     "stability",
+    "noms",
     "tumour-size",
     "last-contact",
     "death",

@@ -40,6 +40,11 @@ def sins(points: dict[str, Any], **elements: Any) -> Json:
     return observation(concept("sins", SCALE), component=parts, **elements)
 
 
+def noms(*parts: tuple[str, Json]) -> Json:
+    components = [{"code": concept(name, SCALE), **value} for name, value in parts]
+    return observation(concept("noms", SCALE), component=components)
+
+
 WHOLE = {
     "sins-location": 3,
     "sins-pain": 3,
@@ -49,6 +54,22 @@ WHOLE = {
     "sins-posterolateral": 1,
 }
 ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
+    # NOMS: a framework, of which the two scales are read
+    "NOMS with its two scales": (
+        noms(("bilsky", {"valueString": "1c"}), ("sins", {"valueInteger": 9})),
+        ["1c", "9"],
+        set(),
+    ),
+    "NOMS with a grade that is none": (
+        noms(("bilsky", {"valueString": "high"}), ("sins", {"valueInteger": 9})),
+        ["9"],
+        {"value-not-usable"},
+    ),
+    "NOMS without either": (
+        noms(("noms", {"valueString": "radiosensitive"})),
+        [],
+        {"not used: value-missing"},
+    ),
     # Bilsky: a text, never a number
     "the bare grade": (bilsky(valueString="1c"), ["1c"], set()),
     "with its name": (bilsky(valueString="ESCC grade 2"), ["2"], set()),
