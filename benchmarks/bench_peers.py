@@ -19,17 +19,19 @@ PATIENTS = 200  # a slice of 9 MB: a peer takes up to a hundred times as long
 
 
 class Peer(NamedTuple):
-    """A library: its module in `peers/`, and the file of its requirements there."""
+    """A library: its module in `peers/`, the file of its requirements there, and which of its ways it is."""
 
     name: str
     module: str
     requirements: str
+    way: str = ""
 
 
 PEERS = (
     Peer("fhir.resources", "benchmarks.peers.fhir_resources_peer", "fhir_resources.txt"),
     Peer("fhirpy", "benchmarks.peers.fhirpy_peer", "fhirpy.txt"),
-    Peer("fhir-pyrate", "benchmarks.peers.fhir_pyrate_peer", "fhir_pyrate.txt"),
+    Peer("fhir-pyrate", "benchmarks.peers.fhir_pyrate_paths_peer", "fhir_pyrate.txt", "FHIRPath columns"),
+    Peer("fhir-pyrate", "benchmarks.peers.fhir_pyrate_peer", "fhir_pyrate.txt", "a processing function"),
 )
 
 

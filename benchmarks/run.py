@@ -75,7 +75,7 @@ def peer_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         gen.generate(bench_peers.PATIENTS, SEED, Path(folder))
         for peer in bench_peers.PEERS:
-            name = f"{peer.name} {bench_peers.version_of(peer)}"
+            name = ", ".join(filter(None, (f"{peer.name} {bench_peers.version_of(peer)}", peer.way)))
             subject = f"{name}, pain and dose rows of {bench_peers.PATIENTS} patients"
             try:
                 yield measured(

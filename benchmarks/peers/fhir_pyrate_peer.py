@@ -1,4 +1,4 @@
-"""fhir-pyrate: `bundles_to_dataframe` over Bundles of 100 lines with FHIRPath columns.  DIR"""
+"""fhir-pyrate: `bundles_to_dataframe` over Bundles of 100 lines with a processing function.  DIR"""
 
 from __future__ import annotations
 
