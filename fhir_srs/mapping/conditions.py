@@ -1,5 +1,6 @@
 """Conditions: what they say of a lesion (primary, histology, cord compression); fracture, death as events."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -21,7 +22,9 @@ _PRIMARY = f"{_MCODE}mcode-primary-cancer-condition"
 # ICD-10 and what countries made of it: of cancers the first three characters are the same (C50 breast).
 _ICD10CM = "http://hl7.org/fhir/sid/icd-10-cm"
 _ICD10 = frozenset((_ICD10CM, "http://hl7.org/fhir/sid/icd-10", "http://fhir.de/CodeSystem/bfarm/icd-10-gm"))
-_CATEGORY = 3
+# Chapter II without metastases (C77 to C79) and without C44: basal cell carcinoma seeds no spine, and beside
+# another cancer it would make the primary look unclear.
+_CANCER = re.compile(r"C(?!44)(?:[0-6]\d|7[0-6]|8\d|9[0-6])")
 OTHER = "other"
 _NOT_REAL = frozenset({"refuted", "entered-in-error", "differential"})
 _EVENTS: tuple[tuple[str, EventKind], ...] = (("fracture", "fracture"), ("death", "death"))
@@ -63,7 +66,8 @@ def _group(coding: r4.Coding, profile: Profile) -> str | None:
     exact = profile.codes.find_coding("primary", coding)
     if exact is not None or coding.system not in _ICD10 or not coding.code:
         return exact.meaning if exact else None
-    return profile.codes.among("primary").get((_ICD10CM, coding.code[:_CATEGORY]))
+    category = _CANCER.match(coding.code)
+    return profile.codes.among("primary").get((_ICD10CM, category[0]), OTHER) if category else None
 
 
 def _verification(resource: r4.Condition) -> str | None:

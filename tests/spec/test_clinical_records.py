@@ -82,6 +82,7 @@ VITAL, DEAD = loinc("67162-8"), concept("419099009")
 ROWS: dict[str, tuple[Json, list[str], set[str]]] = {
     # disease status
     "stable": (status(), ["disease-status 04-01 stable"], set()),
+    "in full remission: nothing grows": (status("103338009"), ["disease-status 04-01 stable"], set()),
     "in the words of STU1": (
         observation(loinc("88040-1"), valueCodeableConcept=concept(STABLE)),
         ["disease-status 04-01 stable"], set()),
@@ -285,6 +286,9 @@ PRIMARIES: dict[str, tuple[list[Json], str, set[str]]] = {
         [metastasis(), cancer("a", LUNG), cancer("b", BREAST)], "-", set()),
     "unknown primary": ([cancer("a", concept("C80.1", ICD))], "unknown primary", set()),
     "in a local code": ([cancer("a", concept("X1", "urn:local"), **CLAIMED)], "other", set()),
+    "of a place in no group": ([cancer("a", concept("C69.3", ICD))], "other", set()),
+    "a metastasis by ICD-10": ([cancer("a", concept("C78.0", ICD))], "-", set()),
+    "skin cancer beside": ([cancer("a", LUNG), cancer("b", concept("C44.31", ICD))], "lung", set()),
     "in codes of two groups": (
         [cancer("a", {"coding": [*LUNG["coding"], *BREAST["coding"]]})], "other", set()),
     "refuted": (

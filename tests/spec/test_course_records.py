@@ -70,6 +70,13 @@ def bill(id_: str, day: str, code: str = "77373", **more: Any) -> Json:
     return procedure(id_, concept(code, CPT), **days(day, day), **more)
 
 
+def omop(code: str) -> Json:
+    coding = {"system": "http://fhir.ohdsi.org/CodeSystem/concepts", "code": code}
+    told = technique()
+    told["extension"][0]["valueCodeableConcept"]["coding"].append(coding)
+    return told
+
+
 def again(said: bool) -> Json:
     return {"url": CODEX + "codexrt-radiotherapy-course-involves-reirradiation", "valueBoolean": said}
 
@@ -133,6 +140,9 @@ TECHNIQUES: dict[str, Row] = {
     "30 Gy in ten": ([V, course("c", dose("v", cgy(3000), 10))], ["T8 30 x10 other"], set()),
     "20 Gy in five, called SBRT": (
         [V, course("c", dose("v", cgy(2000), 5), technique("Spine SBRT"))], ["T8 20 x5 SBRT"],
+        {"technique-conflict"}),
+    "20 Gy in five, as OMOP codes SBRT": (
+        [V, course("c", dose("v", cgy(2000), 5), omop("4215577"))], ["T8 20 x5 SBRT"],
         {"technique-conflict"}),
     "16 Gy in one, in two dimensions": (
         [V, course("c", SIXTEEN, technique(code="1156526006"))], ["T8 16 x1 SRS"], {"technique-conflict"}),

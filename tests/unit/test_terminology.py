@@ -1,15 +1,20 @@
 """The tables of mappings/terminology: every code has a source, and no drug is an opioid and none."""
 
+import csv
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fhir_srs import tables
+from fhir_srs.codes import UCUM
 from fhir_srs.model import Event
 from tests.spec.records import RXNORM, concept, events, mapped, record
 from tests.unit.mapping_given import Json
 
+SPEC = Path(__file__).parents[3] / "shared" / "spec" / "terminology.csv"
+HL7 = "http://terminology.hl7.org/CodeSystem/"
 ROWS = [row for name in tables.names("terminology/*.csv") for row in tables.rows(name)]
 DRUGS = ("opioid", "opioid-without-factor", "not-opioid")
 
@@ -22,6 +27,29 @@ def drug(code: str, **more: Any) -> list[Event]:
 
 def test_every_code_says_where_it_is_from() -> None:
     assert [row["code"] for row in ROWS if not row["source"].strip()] == []
+
+
+def test_a_code_that_is_deliberately_not_read_is_in_no_table_and_says_why() -> None:
+    unread = list(tables.rows("unread.csv"))
+    read = {(row["system"], row["code"]) for row in ROWS}
+    assert {(row["system"], row["code"]) for row in unread} & read == set()
+    assert [row["code"] for row in unread if not row["why"].strip()] == []
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason="the specification lies beside the checkout")
+def test_every_confirmed_code_of_the_specification_is_read_or_deliberately_not() -> None:
+    """Units, reasons of absence and the mark of test data are read by the code, cancers by their category."""
+    known = {(row["system"], row["code"]) for row in [*ROWS, *tables.rows("unread.csv")]}
+    known |= {(f"{HL7}v3-ActReason", "HTEST")}
+    with SPEC.open(newline="") as table:
+        confirmed = [row for row in csv.DictReader(table) if row["status"] == "confirmed"]
+    left = [row for row in confirmed if row["system"] not in {UCUM, f"{HL7}data-absent-reason"}]
+    assert len(left) > 300
+    assert [
+        row["code"]
+        for row in left
+        if not {(row["system"], row["code"]), (row["system"], row["code"][:3])} & known
+    ] == []
 
 
 def test_no_code_stands_twice_in_one_set_and_none_is_in_two_sets_of_drugs() -> None:
