@@ -11,6 +11,7 @@ import msgspec
 
 _Row = TypeVar("_Row", bound=msgspec.Struct)
 _BAD: Final = object()
+_STAND_IN = "?"
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -97,18 +98,30 @@ def _shown(key: str) -> str:
     return "".join(one if one.isprintable() else "?" for one in key[:80])
 
 
-def _struct(value: object, kind: type[msgspec.Struct], path: str, known: Any, problems: list[str]) -> Any:
+def _struct(value: object, kind: type[Any], path: str, known: Any, problems: list[str]) -> Any:
     if not isinstance(value, dict):
         problems.append(f"{path}: must be a table")
         return _BAD
     before = len(problems)
     fields = _fields(value, kind, f"{path}.", known, problems)
-    if len(problems) > before:
-        return _BAD
-    made = kind(**fields)
+    whole = len(problems) == before
+    made = kind(**fields) if whole else _stood_in(kind, fields)
     if isinstance(made, Checked):
-        problems += [f"{path}.{key}: {what}" for key, what in made.problems(known)]
+        good = {one.encode_name for one in msgspec.structs.fields(kind) if one.name in fields}
+        problems += [
+            f"{path}.{key}: {what}"
+            for key, what in made.problems(known)
+            if whole or key.partition("[")[0] in good
+        ]
     return made if len(problems) == before else _BAD
+
+
+def _stood_in(kind: type[_Row], fields: Mapping[str, Any]) -> _Row | None:
+    """*kind* with *fields* and a text for what is wrong or missing, so that the rest is looked at too."""
+    left = [one for one in msgspec.structs.fields(kind) if one.required and one.name not in fields]
+    if any(_wrong(_STAND_IN, one.type) for one in left):
+        return None
+    return kind(**fields, **{one.name: _STAND_IN for one in left})
 
 
 def _fields(

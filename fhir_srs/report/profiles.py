@@ -17,6 +17,8 @@ from fhir_srs.model import Mapped
 
 # How many codes of other data are listed.
 _MOST_CODES = 20
+# What stands for a code where there is none: the text itself is not shown.
+TEXT_ONLY = "a text without a code"
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,8 @@ def _noting_codes(bodies: Iterable[bytes], codes: dict[str, tuple[str, ...]]) ->
             concept = getattr(resource, "code", None)
             if isinstance(concept, r4.CodeableConcept):
                 name = f"{resource.__class__.__name__}/{resource.id}"
-                codes[name] = tuple(f"{each.system or ''}|{each.code or ''}" for each in concept.coding)
+                own = tuple(f"{each.system or ''}|{each.code or ''}" for each in concept.coding)
+                codes[name] = own or ((TEXT_ONLY,) if concept.text else ())
         yield body
 
 

@@ -107,7 +107,21 @@ def test_a_profile_that_is_not_there_is_a_usage_error():
             '[[text_rules]]\nset="pian"\npattern="("\nsystem="b"\ncode="c"\nmeaning="d"',
             ["text_rules[0].pattern: no regular expression", 'did you mean "pain"?'],
         ),
-        ('[[codes]]\nset="a"\ncolour="b"', ["codes[0].colour: unknown", "codes[0].system", "codes[0].code"]),
+        (
+            '[[codes]]\nset="a"\ncolour="b"',
+            ["codes[0].colour: unknown", "codes[0].system", "codes[0].code", "codes[0].set: no such set"],
+        ),
+        (
+            '[[text_rules]]\nset="vertebra"\npattern="("',
+            [
+                "text_rules[0].system",
+                "text_rules[0].code",
+                "rules[0].pattern: no regular",
+                "rules[0].set: a text",
+            ],
+        ),
+        ('[[codes]]\nset="pain"\nsystem="x"\nmeaning="nsr"', ["codes[0].code: missing", 'mean "nrs"?']),
+        ('[[omed_factors]]\ningredient="x"\nform="oral"\nunit="ml"', ["factor: missing", "unit: must be"]),
         ('[[codes]]\nset="pain"\nsystem="x"\ncode="y"\nmeaning="nsr"', ["codes[0].meaning: must be one of"]),
         ('extends = "epik-like"', ['extends: no such profile (did you mean "epic-like"?)']),
         (

@@ -18,19 +18,25 @@ TEXT = (Path(__file__).parents[2] / "mappings" / "README.md").read_text(encoding
 
 
 def test_the_ten_minutes_work_as_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    toml = re.search(r"```toml\n(.*?)```", TEXT, re.DOTALL)
-    assert toml is not None
+    toml = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    assert len(toml) == 2
     profile, export = tmp_path / "ours.toml", tmp_path / "export"
-    profile.write_text(re.sub(r"^   ", "", toml[1], flags=re.MULTILINE))
+    profile.write_text(re.sub(r"^   ", "", "".join(toml), flags=re.MULTILINE))
     export.mkdir()
     score = observation(concept("4711", "urn:oid:1.2.3.4"), valueInteger=4)
     (export / "one.json").write_text(json.dumps(score))
+    spoken = observation({"text": "Schmerz (NRS)"}, "y", valueInteger=5)
+    (export / "two.json").write_text(json.dumps(spoken))
     assert run(["profile", "explain", str(export)]) == 0
-    assert "other data" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "1  urn:oid:1.2.3.4|4711" in out
+    assert "1  a text without a code" in out
     assert run(["profile", "check", str(profile)]) == 0
     capfd.readouterr()
     assert run(["profile", "explain", str(export), "--profile", str(profile)]) == 0
-    assert "pain            urn:oid:1.2.3.4|4711" in capfd.readouterr().out
+    out = capfd.readouterr().out
+    assert "pain            urn:oid:1.2.3.4|4711" in out
+    assert "pain            urn:oid:1.2.3.4|by-text" in out
 
 
 def test_every_key_choice_and_profile_is_in_the_tables() -> None:
