@@ -108,15 +108,25 @@ def _files(path: Path, notice: Notice) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    try:
-        found = sorted(one for one in path.rglob("*") if one.is_file())
-    except OSError as error:
-        raise _failed(path, error) from None
-    for file in found:
-        if file.name.endswith(_SUFFIXES):
+    for file in sorted(_within(path)):
+        if not file.is_file():
+            notice(f"{file}: skipped, no file")
+        elif file.name.endswith(_SUFFIXES):
             yield file
         else:
             notice(f"{file}: skipped, neither .ndjson, .ndjson.gz nor .json")
+
+
+def _within(folder: Path) -> Iterator[Path]:
+    """Everything in *folder* and its folders that is no folder; a link to a folder is not followed."""
+    for at, folders, names in os.walk(folder, onerror=_raise):
+        yield from (Path(at, name) for name in names)
+        yield from (link for name in folders if (link := Path(at, name)).is_symlink())
+
+
+def _raise(error: OSError) -> None:
+    """What a folder hides must not be missing unsaid: `os.walk` would pass it by."""
+    raise _failed(Path(error.filename), error) from None
 
 
 def _status(file: Path) -> os.stat_result:

@@ -12,7 +12,7 @@ import typer
 from fhir_srs.cli.application import app
 from fhir_srs.cli.arguments import ProfileName, Sources, text_of
 from fhir_srs.cli.terminal import note, note_lines, say
-from fhir_srs.errors import DataError
+from fhir_srs.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fhir_srs.engine import MappedFiles
@@ -60,7 +60,9 @@ def map_(
     from fhir_srs.report.attrition import attrition_lines
     from fhir_srs.report.frames import SUFFIX, need_arrow
 
-    if any(path and path.suffix == SUFFIX for path in (out, events, issues)):
+    outputs = [path for path in (out, events, issues) if path]
+    _keep_apart(sources, outputs)
+    if any(path.suffix == SUFFIX for path in outputs):
         need_arrow()
     with _mapped_by(engine, sources, profile, jobs) as found:
         need_readable(found.tally)
@@ -128,6 +130,17 @@ def _mapped_by(engine: Engine, sources: Sequence[Path], profile: str, jobs: int)
             mapped_files(sources, known, jobs=jobs, notice=note, report=report) as found,
         ):
             yield found
+
+
+def _keep_apart(sources: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Raise UsageError if a file is to be written twice, or is read and written; a device may be."""
+    from fhir_srs.report.save import is_stream
+
+    written = [path.resolve() for path in outputs if not is_stream(path)]
+    if len({*written}) < len(written):
+        raise UsageError("two of --out, --events and --issues are one file")
+    if not {*written}.isdisjoint(path.resolve() for path in sources):
+        raise UsageError("a source would be overwritten")
 
 
 def need_readable(found: "Tally") -> None:

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: written beside, flushed to disk, then renamed."""
+"""Files that are complete or absent: written beside, flushed to disk, renamed. Streams are written to."""
 
 import os
 import tempfile
@@ -8,9 +8,23 @@ from pathlib import Path
 from fhir_srs.errors import LocalIOError
 
 
+def is_stream(path: Path) -> bool:
+    """Whether *path* is a device or a pipe, such as /dev/null: it must not be replaced by a file."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def save(path: Path, parts: Iterable[bytes]) -> None:
-    """Write *parts* to *path* in one step, readable by its owner alone (reliability.md I21)."""
+    """
+    Write *parts* to *path* in one step, readable by its owner alone (reliability.md I21).
+
+    What *path* links to is written, the link stays.
+    """
+    path = path.resolve()
     try:
+        if is_stream(path):
+            with path.open("wb") as stream:
+                stream.writelines(parts)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

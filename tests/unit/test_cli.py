@@ -1,11 +1,14 @@
 """The command line: results on stdout, the rest on stderr, one clear error and its exit code."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -93,6 +96,34 @@ def test_a_wrong_call_is_one_clear_error_with_its_exit_code(
     assert out == ""
     assert says in err
     assert "Traceback" not in err
+
+
+def test_no_output_overwrites_a_source_or_another_output(tmp_path, capsys):
+    source = tmp_path / "a.ndjson"
+    source.write_text(json.dumps(PATIENT) + "\n" + json.dumps(PROCEDURE))
+    (tmp_path / "same.ndjson").symlink_to(source)
+    before = source.read_bytes()
+    for out in (source, tmp_path / "same.ndjson"):
+        assert run(["map", str(source), "--out", str(out)]) == 64
+        assert "overwritten" in capsys.readouterr().err
+    one = str(tmp_path / "x.ndjson")
+    assert run(["map", str(source), "--out", one, "--events", one]) == 64
+    assert "one file" in capsys.readouterr().err
+    assert source.read_bytes() == before
+
+
+def test_an_output_may_be_a_device_or_pipe_which_stays_one(tmp_path, capsys):
+    source, pipe, found = tmp_path / "a.ndjson", tmp_path / "pipe", []
+    source.write_text(json.dumps(PATIENT) + "\n" + json.dumps(PROCEDURE))
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_text()))
+    reader.start()
+    options = ["--events", os.devnull, "--issues", os.devnull]
+    assert run(["map", str(source), "--out", str(pipe), *options]) == 0
+    reader.join(10)
+    assert len(found[0].splitlines()) == 1
+    assert pipe.is_fifo()
+    assert not Path(os.devnull).is_file()
 
 
 def test_what_is_readable_but_refused_is_no_error(tmp_path, capsys):

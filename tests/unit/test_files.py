@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 
 import pytest
@@ -37,6 +38,36 @@ def test_sources_are_files_and_folders_of_any_kind(tmp_path):
     said = []
     assert len(list(read_sources([tmp_path], said.append))) == 5
     assert said == [f"{tmp_path / 'notes.txt'}: skipped, neither .ndjson, .ndjson.gz nor .json"]
+
+
+def test_what_a_folder_holds_and_is_no_file_is_said(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.ndjson").write_text(json.dumps(patient()))
+    (tmp_path / "b.ndjson").symlink_to(tmp_path / "real" / "a.ndjson")
+    for name in ("folder", "gone.ndjson"):
+        (tmp_path / name).symlink_to(tmp_path / {"folder": "real"}.get(name, "nothing"))
+    os.mkfifo(tmp_path / "pipe.ndjson")
+    said = []
+    assert len(list(read_sources([tmp_path], said.append))) == 2
+    assert said == [
+        f"{tmp_path / name}: skipped, no file" for name in ("folder", "gone.ndjson", "pipe.ndjson")
+    ]
+
+
+def test_a_folder_within_that_cannot_be_read_is_an_error_not_an_absence(tmp_path, monkeypatch):
+    """As root every folder can be read, so the refusal is the system call's, played."""
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.ndjson").write_text(json.dumps(patient()))
+    scan = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(LocalIOError, match="closed: PermissionError"):
+        list(read_sources([tmp_path], print))
 
 
 def test_a_truncated_line_is_said_with_file_and_offset_and_the_rest_is_read(tmp_path):
