@@ -17,9 +17,9 @@ def canonical_hash(resource: bytes) -> str:
     Keys are sorted, numbers keep their digits (0.1 is not 0.10); `meta`, `text`, `issued` and `recorded`
     of the resource itself and `/_history/n` at the end of references are left out.
     """
-    content = json.loads(resource, parse_float=_number, parse_int=_number)
+    content = json.loads(resource, parse_float=_number, parse_int=_number, object_hook=_without_version)
     kept = {name: value for name, value in content.items() if name not in _VOLATILE}
-    text = json.dumps(_without_versions(kept), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -28,12 +28,9 @@ def _number(digits: str) -> list[str]:
     return ["number", digits]
 
 
-def _without_versions(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(name, _without_versions(inner)) for name, inner in value.items()}
-    return [_without_versions(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _plain(name: str, value: Any) -> Any:
-    is_reference = name == "reference" and isinstance(value, str)
-    return _HISTORY.sub("", value) if is_reference else value
+def _without_version(element: dict[str, Any]) -> dict[str, Any]:
+    """*element*, which the parser has just made, without the version in its reference."""
+    reference = element.get("reference")
+    if isinstance(reference, str):
+        element["reference"] = _HISTORY.sub("", reference)
+    return element
