@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-installed
 SPARK := .venv/.stamp-spark
+# Each of the many processes of a test run would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test test-hapi test-spark test-long check format docs bench bench-hapi lock clean
