@@ -9,9 +9,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fhir_srs.endpoints import load_study
+from fhir_srs.endpoints import Study, load_study
 from fhir_srs.endpoints.assessments import REFUSALS
-from fhir_srs.endpoints.definitions import DEFINITIONS
+from fhir_srs.endpoints.definitions import DEFINITIONS, TAKEN
+from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.mapping.standards import omed_tables
 from fhir_srs.report.parameters import parameter_rows
 
@@ -73,6 +74,9 @@ A study of your own is a TOML file with `extends = "icpre2012"` and the paramete
 `value`, `basis` (published, memory, assumed) and maybe `note`; `fhir-srs study check FILE` says what is
 wrong with it, `fhir-srs schema study` is its JSON Schema for editors, `--study FILE` uses it.
 
+Responses: CR complete, PR partial, PP or PROG progression, IR indeterminate, NE not evaluable. OMED is
+the oral morphine-equivalent dose in mg a day. Words: [glossary](../GLOSSARY.md).
+
 A drawing has one fact a line: lesion, day from the first fraction, fact, value. Lesion `-` is the patient's
 own, `A` without a line of its own is treated in one fraction on day 0.
 """
@@ -88,21 +92,56 @@ def endpoints(_: str) -> str:
 
 
 def _studies() -> Iterator[str]:
+    studies = [load_study(name) for name in STUDIES]
+    rows = list(parameter_rows(studies))
     yield "## Study definitions\n"
     yield "P published, M from memory of a document that was not read, A assumed by us.\n"
-    yield _row(["parameter", *STUDIES])
+    yield _row(["parameter", *STUDIES, "means"])
+    yield _row(["---"] * (len(STUDIES) + 2))
+    yield from (_row([*row, MEANINGS[row[0]]]) for row in rows if len(set(row[1:])) > 1)
+    yield "\nThe same in all five:\n"
+    yield _row(["parameter", "value", "means"])
+    yield _row(["---"] * 3)
+    yield from (_row([*row[:2], MEANINGS[row[0]]]) for row in rows if len(set(row[1:])) == 1)
+    yield "\nWhere a value comes from; (P n) is source n of `spec/endpoints.md` section 20:\n"
+    yield _row(["parameter", "study", "note"])
+    yield _row(["---"] * 3)
+    yield from map(_row, _notes(studies))
+    yield ""
+    yield from _sensitivity(studies)
+
+
+def _notes(studies: Sequence[Study]) -> Iterator[list[str]]:
+    """Each note of a parameter once, with the studies that have it."""
+    for name in MEANINGS:
+        said: dict[str, list[str]] = {}
+        for one in studies:
+            if name in one.notes:
+                said.setdefault(one.notes[name], []).append(one.name)
+        for note, names in said.items():
+            yield [name, "all" if len(names) == len(studies) else ", ".join(names), note]
+
+
+def _sensitivity(studies: Sequence[Study]) -> Iterator[str]:
+    yield "## Sensitivity runs\n"
+    yield "The primary figures once more (`fhir-srs endpoints --sensitivity`).\n"
+    yield _row(["run", *STUDIES])
     yield _row(["---"] * (len(STUDIES) + 1))
-    yield from map(_row, parameter_rows([load_study(name) for name in STUDIES]))
+    labels = dict.fromkeys(run.label for one in studies for run in one.sensitivity)
+    runs = [{run.label for run in one.sensitivity} for one in studies]
+    yield from (_row([label, *("x" if label in one else "" for one in runs)]) for label in labels)
     yield ""
 
 
 def _definitions() -> Iterator[str]:
     yield "## Rules\n"
     yield "What each endpoint is in each of its readings, and its parameters: no other moves it.\n"
-    yield _row(["endpoint", "reading", "rule", "specification", "parameters"])
+    yield f"Of all endpoints: {', '.join(TAKEN)}.\n"
+    yield _row(["endpoint", "reading", "rule", "specification", "further parameters"])
     yield _row(["---"] * 5)
     for (endpoint, variant), one in DEFINITIONS.items():
-        yield _row([endpoint, variant or "-", one.rule, one.section, ", ".join(one.parameters)])
+        further = [name for name in one.parameters if name not in TAKEN]
+        yield _row([endpoint, variant or "-", one.rule, one.section, ", ".join(further)])
     yield ""
 
 
@@ -137,11 +176,12 @@ def _tables() -> Iterator[str]:
 
 
 def _drawn(table: Mapping[str, Any], last: str) -> Iterator[str]:
-    yield _row(["case", "drawing", last or "-"])
-    yield _row(["---"] * 3)
-    for name, case in table.items():
-        drawing, rest = _split(case)
-        yield _row([name, _drawing(drawing), "; ".join(map(_text, rest)) or name])
+    cases = {name: _split(case) for name, case in table.items()}
+    drawn = any(drawing for drawing, _ in cases.values())
+    yield _row(["case", *(["drawing"] if drawn else []), last or "-"])
+    yield _row(["---"] * (3 if drawn else 2))
+    for name, (drawing, rest) in cases.items():
+        yield _row([name, *([_drawing(drawing)] if drawn else []), "; ".join(map(_text, rest)) or name])
 
 
 def _split(case: Any) -> tuple[str, Sequence[Any]]:

@@ -28,6 +28,7 @@ READINGS = {
     AS_EVENT: "local failure, growth that was not settled counted as an event",
     EPIDURAL: "epidural progression",
 }
+COMPETING = "cumulative incidence, death, stabilisation and retreatment competing"
 OPEN = ("indeterminate", "pseudoprogression", "unconfirmed")
 
 
@@ -65,7 +66,7 @@ def fracture_figures(outcomes: Outcomes) -> Figures:
         "population": "with-follow-up",
     }
     rows = rows_of(outcomes, "vertebral-fracture")
-    text = "vertebral fracture (cumulative incidence, death, stabilisation and retreatment competing)"
+    text = f"vertebral fracture ({COMPETING})"
     names["left_out"] = untimed(outcomes, "vertebral-fracture", None)
     free = f"free of fracture ({IMAGED})"
     figures = [
@@ -81,7 +82,7 @@ def _symptomatic(outcomes: Outcomes, names: dict[str, Any]) -> Figures:
     """The fractures that hurt, and how many nobody knows of whether they did."""
     rows = rows_of(outcomes, "vertebral-fracture", SYMPTOMATIC)
     words = names | {"variant": SYMPTOMATIC, "left_out": untimed(outcomes, "vertebral-fracture", SYMPTOMATIC)}
-    for one in incidence_figures(rows, DAYS, name=f"symptomatic vertebral fracture ({CIF})", **words):
+    for one in incidence_figures(rows, DAYS, name=f"symptomatic vertebral fracture ({COMPETING})", **words):
         yield if_recorded("fracture", outcomes, one)
     del words["left_out"]
     said = [UNKNOWN if UNKNOWN in row.flags else None for row in rows]

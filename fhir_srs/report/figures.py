@@ -4,10 +4,12 @@ Proportions are printed as `17/37 (45.9 %)`, probabilities as a percentage with 
 their day, times in days (months in brackets: days / 30.4375, spec/endpoints.md section 1).
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 from fhir_srs.estimates.groups import is_small
+from fhir_srs.mapping.standards import standard_sets
 from fhir_srs.model import Estimate
 
 DAYS_PER_MONTH = 30.4375
@@ -78,9 +80,23 @@ def count_text(estimate: Estimate) -> str:
 
 def figure_name(estimate: Estimate) -> str:
     """Name with variant, window and day, as far as they say something new."""
-    parts = [estimate.name, estimate.variant, estimate.window, estimate.group]
+    parts = [in_words(estimate.name), estimate.variant, estimate.window, estimate.group]
     name = ", ".join(dict.fromkeys(part for part in parts if part))
     return name if estimate.time_days is None else f"{name} at day {estimate.time_days}"
+
+
+_CODED = re.compile(r"(?P<system>[a-z]+:\S+)\|(?P<code>[\w.-]+)")
+
+
+def in_words(name: str) -> str:
+    """*name* with the codes of adverse events that we know as words: `esophagitis (C57797)`."""
+    terms = standard_sets().get("toxicity", {})
+
+    def spoken(found: re.Match[str]) -> str:
+        term = terms.get((found["system"], found["code"]))
+        return f"{term} ({found['code']})" if term else found[0]
+
+    return _CODED.sub(spoken, name)
 
 
 def table_row(estimate: Estimate) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from fhir_srs.endpoints import Study
+from fhir_srs.endpoints.meanings import MEANINGS
+from fhir_srs.endpoints.study import Primary
 from fhir_srs.report.figures import aligned
 
 # Published, from memory of a document not read, assumed by us (spec/endpoints.md section 16).
@@ -14,6 +16,9 @@ INITIALS = {"published": "P", "memory": "M", "assumed": "A"}
 
 def parameter_text(value: Any) -> str:
     """A parameter as a person reads it."""
+    if isinstance(value, Primary):
+        words = (value.endpoint, value.variant, value.window, value.population, value.label, value.time_days)
+        return " ".join(str(word) for word in words if word is not None)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, dict):
@@ -30,7 +35,11 @@ def _said(value: msgspec.Struct) -> dict[str, Any]:
     """The fields of *value* that say something."""
     fields = msgspec.structs.fields(value)
     told = {field.name: getattr(value, field.name) for field in fields}
-    return {field.name: told[field.name] for field in fields if told[field.name] != field.default}
+    return {
+        field.name: told[field.name]
+        for field in fields
+        if told[field.name] != field.default and told[field.name] not in ({}, ())
+    }
 
 
 def parameter_rows(studies: Sequence[Study]) -> Iterator[list[str]]:
@@ -48,12 +57,25 @@ def parameter_rows(studies: Sequence[Study]) -> Iterator[list[str]]:
         yield [name, *values]
 
 
+SHORT = 30
+
+
+def _explained(study: Study, name: str) -> str:
+    note = study.notes.get(name)
+    return f"{MEANINGS[name]} ({note})" if note else MEANINGS[name]
+
+
 def checked_lines(study: Study, file: str) -> Iterator[str]:
-    """That *file* is in order, and its parameters with basis and note."""
+    """That *file* is in order, and its parameters with basis, meaning and note; long values last."""
     counted = ", ".join(f"{sum(one == basis for one in study.basis.values())} {basis}" for basis in INITIALS)
     yield f"{file}: study {study.name}, version {study.version}, is in order; parameters: {counted}"
+    texts = {name: parameter_text(getattr(study, name)) for name in study.basis}
     rows = [
-        [name, parameter_text(getattr(study, name)), basis, study.notes.get(name, "")]
+        [name, texts[name] if len(texts[name]) <= SHORT else "(below)", basis, _explained(study, name)]
         for name, basis in study.basis.items()
     ]
     yield from (f"  {line}" for line in aligned(rows))
+    for name, text in texts.items():
+        if len(text) > SHORT:
+            yield f"  {name}:"
+            yield from (f"    {line}" for line in text.split("; "))

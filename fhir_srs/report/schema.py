@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.endpoints.study import Basis, Study
 from fhir_srs.endpoints.study_file import HEAD, PARAMETERS, shipped_studies
 from fhir_srs.model import EventKind, Evidence, Region, Rung, Severity, Technique
@@ -102,7 +103,10 @@ def study_schema() -> dict[str, Any]:
     (*found, basis), parts = msgspec.json.schema_components(
         [*(types[name] for name in PARAMETERS), Basis], ref_template="#/$defs/{name}"
     )
-    parameters = {name: _parameter(_numbers(one), basis) for name, one in zip(PARAMETERS, found, strict=True)}
+    parameters = {
+        name: {"description": MEANINGS[name], **_parameter(_numbers(one), basis)}
+        for name, one in zip(PARAMETERS, found, strict=True)
+    }
     return {
         "$schema": DRAFT,
         "title": "Study definition of fhir-srs",

@@ -101,22 +101,36 @@ def landmark_lines(found: Sequence[Landmarked]) -> Iterator[str]:
 
 def side_by_side(tables: Tables, studies: Sequence[Study]) -> str:
     """
-    One line a figure, one column a study, primary figures marked `*`; then the parameters and their basis.
+    One line a figure, one column a study: the primary figures of each, marked `*`, then all by endpoint.
 
-    A study without a figure has `-` there: another rule set has other categories.
+    A study without a figure has `-` there: another rule set has other categories. The parameters and their
+    basis stand at the end, those that are the same in all studies apart.
     """
-    heads = [f"{name} {version}" for name, version in tables]
+    heads = ["figure", *(f"{name} {version}" for name, version in tables)]
     found = [{_key(one): one for one in table} for table in tables.values()]
     keys = merged([list(table) for table in found])
-    lines = []
+    rows = {key: [_title(key, found), *_columns(key, found, studies)] for key in keys}
+    primary = [key for key in keys if any(cell.endswith(PRIMARY) for cell in rows[key])]
+    lines = ["Primary figures (* of that study)"]
+    lines += _indented([heads, *([f"{key[0]}: {rows[key][0]}", *rows[key][1:]] for key in primary)])
     for endpoint in dict.fromkeys(key[0] for key in keys):
-        ours = [key for key in keys if key[0] == endpoint]
-        rows = [[_title(key, found), *_columns(key, found, studies)] for key in ours]
-        lines += ["", endpoint, *_indented([["figure", *heads], *rows])]
-    assumed = list(parameter_rows(studies))
-    lines += ["", "Parameters (P published, M from memory, A assumed)"]
-    lines += _indented([["parameter", *heads], *assumed])
-    return "\n".join(lines[1:]) + "\n"
+        ours = [rows[key] for key in keys if key[0] == endpoint]
+        lines += ["", endpoint, *_indented([heads, *ours])]
+    lines += ["", *_parameters(studies, heads[1:])]
+    return "\n".join(lines) + "\n"
+
+
+PRIMARY = " *"
+
+
+def _parameters(studies: Sequence[Study], heads: Sequence[str]) -> Iterator[str]:
+    rows = list(parameter_rows(studies))
+    same = [[name, cells[0]] for name, *cells in rows if len(set(cells)) == 1]
+    yield "Parameters that differ (P published, M from memory, A assumed)"
+    yield from _indented([["parameter", *heads], *(row for row in rows if len(set(row[1:])) > 1)])
+    yield ""
+    yield "Parameters that are the same in all"
+    yield from _indented(same or [["none"]])
 
 
 Key = tuple[str, str | None, str | None, str | None, str | None, str, int | None]
@@ -157,7 +171,7 @@ def _columns(key: Key, found: Sequence[Mapping[Key, Estimate]], studies: Sequenc
     for table, study in zip(found, studies, strict=True):
         one = table.get(key)
         marked = one is not None and any(is_primary(one, wanted) for wanted in study.primary)
-        yield "-" if one is None else f"{_figure(one)}{' *' if marked else ''}"
+        yield "-" if one is None else f"{_figure(one)}{PRIMARY if marked else ''}"
 
 
 def _indented(rows: Sequence[Sequence[str]]) -> list[str]:

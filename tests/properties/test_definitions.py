@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.endpoints import Outcomes, Study, derive, load_study, shipped_studies
-from fhir_srs.endpoints.definitions import DEFINITIONS, definition_of
+from fhir_srs.endpoints.definitions import DEFINITIONS, TAKEN, definition_of
+from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.endpoints.study_file import changed
 from fhir_srs.estimates import estimate
 from fhir_srs.model import Mapped, Response, TimeToEvent
@@ -80,6 +81,8 @@ def moved_by(mapped: Mapped, study: Study, name: str, cutoff: date) -> set[Key]:
 def test_every_parameter_of_a_study_has_another_value_here_or_says_only_what_is_printed() -> None:
     assert set(OTHERS) | PRINTED == set(BASE.basis)
     assert {name for one in DEFINITIONS.values() for name in one.parameters} <= set(BASE.basis)
+    assert set(MEANINGS) == set(BASE.basis)
+    assert all(set(TAKEN) <= set(one.parameters) for one in DEFINITIONS.values())
 
 
 @pytest.fixture(scope="module")

@@ -272,6 +272,13 @@ def test_several_studies_stand_side_by_side_with_their_assumptions() -> None:
     text = analyses_text([analyse(RYU, one, CUTOFF, Asked()) for one in studies])
     (line,) = [one for one in text.splitlines() if one.strip().startswith("CR, best [assessable]")]
     assert "17/37 (45.9 %)" in line
+    assert text.startswith("Primary figures (* of that study)\n")
+    first = text.split("\n\n")[0].splitlines()
+    assert [one for one in first if "pain-control: pain control" in one and " *" in one]
+    assert sum(one.count(" *") for one in first[1:]) == sum(len(one.primary) for one in studies)
+    same = text.split("Parameters that are the same in all\n")[1]
+    assert "death_gap" in same
+    assert "min_baseline_pain" not in same
     assert "threshold A" in text
     assert "icpre P" in text
     assert "rtog P" in text

@@ -1,0 +1,52 @@
+"""What each parameter of a study means, in a sentence: for docs/endpoints.md, `study check` and editors."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+MEANINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "eligibility": "whom the study takes: all spinal radiosurgery, or only whom the publication took",
+        "published_criteria": "whom the publication took; asked where eligibility is as-published",
+        "single_fraction": "whether only treatments in one fraction count",
+        "dose_low_gy": "below this dose a lesion is kept and flagged",
+        "dose_high_gy": "above this dose a lesion is kept and flagged",
+        "unit": "whether each treated lesion counts, or one of each patient: the most painful at baseline",
+        "time_zero": "day 0: the date of the last fraction, or of the first",
+        "baseline_first_day": "the first day of the baseline window, which ends with the first fraction",
+        "windows": "visit windows: first, last and target day after day 0",
+        "attribution": "for which lesion a pain score of the patient, without a site, counts",
+        "min_baseline_pain": "with less pain at baseline a lesion has no response",
+        "rule": "which categories a change of pain and opioid dose can have",
+        "pain_delta": "how many points make a response, or a progression",
+        "analgesics": "whether the opioid dose counts in the response",
+        "omed_table": "the table by which opioids become oral morphine equivalents (OMED)",
+        "prn_orders": "what an order to be taken as needed counts: nothing, or all that it allows",
+        "omed_increase": "which increase of OMED bars a response: any, or one of a quarter",
+        "omed_fall": "down to this ratio of the baseline the OMED has fallen",
+        "omed_rise": "from this ratio of the baseline on the OMED has risen",
+        "secondary_sites": "whether another treated site that got worse bars a response of the index",
+        "best_first_day": "the first day of those of which the best category is taken",
+        "best_last_day": "the last day of those of which the best category is taken",
+        "response_at": "the windows in which the publication told responses",
+        "primary": "the figures that answer the study's question",
+        "flare_days": "until this day a rise of pain is neither progression nor relapse",
+        "flare": "definitions of pain flare, the study's own first",
+        "relapse_delta": "how many points over the lowest score make a relapse",
+        "relapse_confirm": "whether the next score has to confirm a relapse",
+        "relapse_omed": "whether more opioid alone makes a relapse",
+        "relapse_first": "the denominator of relapse that is shown first",
+        "duration_first": "the reading of the duration of relief that is shown first",
+        "control_first": "the reading of pain control that is shown first",
+        "death_gap": "a death competes within so many days of the last assessment; later ones are not known",
+        "retreatment_unknown": "what a retreatment without a known reason is: a failure, or an end",
+        "late_entry": "a lesion first seen after this day is left out of times to an event",
+        "landmark_days": "days from which responders and others are compared",
+        "lc_confirm": "how growth on imaging is confirmed: a second scan after 42 days, or after 183",
+        "lc_window": "until this day growth that stops is pseudoprogression",
+        "fracture_pain_days": "a fracture is symptomatic by more pain, or an operation, within so many days",
+        "fracture_pain_points": "how many points more pain make a fracture symptomatic",
+        "ctcae": "the version of CTCAE; grades of another are flagged",
+        "acute_days": "until this day toxicity is acute, then late",
+        "sensitivity": "the primary figures under other definitions, of other lesions, or imputed",
+    }
+)
