@@ -20,6 +20,8 @@ from fhir_srs.dates import PartialDate, parse_date
 Severity = Literal["error", "warning", "information"]
 Region = Literal["cervical", "thoracic", "lumbar", "sacral"]
 Technique = Literal["SRS", "SBRT", "other"]
+# What may show that a treatment was radiosurgery (`shared/spec/fhir-mapping.md` section 1.4).
+Ground = Literal["code", "text", "dose"]
 EventKind = Literal[
     "pain",
     "opioid",
@@ -133,6 +135,7 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     *levels* run cranial to caudal; *issues* are the reasons that concern this lesion. *provisional* is
     true while the course has not ended: no endpoint may use it. *reirradiation* is what the course says of
     earlier treatment, None where it says nothing; *reirradiation_of* is found among the courses read.
+    *evidence* is what made it radiosurgery: `code`, `text`, `dose`.
     *primary* is the group of the primary cancer (`mappings/terminology/primaries.csv`), *histology* its code.
     """
 
@@ -159,6 +162,7 @@ class Lesion(msgspec.Struct, frozen=True, kw_only=True):
     provisional: bool = False
     reirradiation: bool | None = None
     primary: str | None = None
+    evidence: tuple[Ground, ...] = ()
 
 
 class ResourceCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -420,7 +424,7 @@ def to_json(rows: Sequence[Any] | dict[str, Any] | msgspec.Struct) -> bytes:
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-_BESIDE = {"provisional", "reirradiation", "primary"}
+_BESIDE = {"provisional", "reirradiation", "primary", "evidence"}
 LESION_KEYS = tuple(name for name in Lesion.__struct_fields__ if name not in _BESIDE)
 EVENT_KEYS = ("patient", "lesion_id", "link", "kind", "on", "value", "unit", "code", "source")
 
@@ -435,6 +439,7 @@ __all__ = [
     "Evidence",
     "Fit",
     "Grain",
+    "Ground",
     "Grounds",
     "Issue",
     "LeftOut",

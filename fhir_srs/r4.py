@@ -158,6 +158,7 @@ class Patient(Resource, tag="Patient", frozen=True):
 
 
 class Procedure(Resource, tag="Procedure", frozen=True):
+    contained: tuple[Raw, ...] = ()
     status: str | None = None
     category: CodeableConcept | None = None
     code: CodeableConcept | None = None

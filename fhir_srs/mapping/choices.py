@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from fhir_srs.model import Ground
+
 ScaleRule = Literal["assume", "refuse"]
 UnitRule = Literal["infer", "Gy", "cGy", "refuse"]
-Ground = Literal["code", "text", "dose"]
 OrderIntent = Literal["order", "original-order", "reflex-order", "filler-order", "instance-order", "plan"]
 
 

@@ -8,7 +8,11 @@ from fhir_srs.model import Issue
 
 
 class Ledger:
-    """Every resource is entered once or more; `used` outweighs `refused`, and that `ignored`."""
+    """
+    Every resource is entered once or more; `used` outweighs `refused`, and that `ignored`.
+
+    What is contained in another (`Procedure/x#id`) is no resource of its own, and not entered.
+    """
 
     def __init__(self, profile: Profile) -> None:
         self._profile = profile
@@ -20,15 +24,17 @@ class Ledger:
         for key in keys:
             if self.uses.get(key) == "refused":
                 self.issues = [one for one in self.issues if one.used or one.resource != key]
-            self.uses[key] = "used"
+            if "#" not in key:
+                self.uses[key] = "used"
 
     def ignore(self, key: str) -> None:
         """Enter *key* as another kind of data, unless it is entered already."""
-        self.uses.setdefault(key, "ignored")
+        if "#" not in key:
+            self.uses.setdefault(key, "ignored")
 
     def refuse(self, key: str, reason: str, path: str | None = None) -> None:
         """Enter *key* as refused for *reason*, unless it is used for something else or refused already."""
-        if self.uses.get(key) not in ("used", "refused"):
+        if self.uses.get(key) not in ("used", "refused") and "#" not in key:
             self.uses[key] = "refused"
             self.issues.append(self._profile.issue(reason, key, path, used=False))
 

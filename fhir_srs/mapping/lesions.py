@@ -18,8 +18,15 @@ from fhir_srs.mapping.ledger import Ledger
 from fhir_srs.mapping.patients import relative, token
 from fhir_srs.mapping.procedures import MCODE, Course
 from fhir_srs.mapping.profile import Profile
-from fhir_srs.mapping.targets import Entry, Target, Volume, read_volume, targets
-from fhir_srs.model import Lesion, Patient, Technique, content_id
+from fhir_srs.mapping.targets import (
+    Entry,
+    Target,
+    Volume,
+    contained_volumes,
+    read_volume,
+    targets,
+)
+from fhir_srs.model import Ground, Lesion, Patient, Technique, content_id
 
 _TUMOR_PROFILE = MCODE + "mcode-tumor"
 _STRUCTURE_TYPE = ("http://hl7.org/fhir/resource-types", "BodyStructure")
@@ -46,7 +53,13 @@ def read_places(facts: PatientFacts, profile: Profile) -> Places:
     structures = of_type(r4.BodyStructure, facts.resources)
     volumes = {key: read_volume(one, profile) for key, one in structures}
     tumours = [_Tumour(volumes[key], _tumour_id(one)) for key, one in structures if _is_tumour(one)]
-    return Places(volumes, tumours)
+    inside = (
+        one
+        for _, told in of_type(r4.Procedure, facts.resources)
+        if told.contained
+        for one in contained_volumes(told, profile)
+    )
+    return Places(volumes | {one.key: one for one in inside}, tumours)
 
 
 def _is_tumour(structure: r4.BodyStructure) -> bool:
@@ -163,7 +176,8 @@ def _lesion(
 ) -> LesionSite:
     best, course = target.best, told.course
     fractions, counted = (told.delivered, True) if _by_bills(told, target) else (target.fractions, False)
-    technique, doubts = _technique(course, best.dose, fractions, profile)
+    evidence = _evidence(course, best.dose, fractions, profile)
+    technique, doubts = _technique(course, best.dose, fractions, evidence)
     tumours = _tumours_at(target, found)
     name = next(filter(None, (one.identifier for one in tumours)), None)
     identity = _identity(best.volume, name, target)
@@ -178,7 +192,7 @@ def _lesion(
         patient=patient.patient,
         patient_identifier=patient.identifier,
         course=course.key,
-        target=best.volume.key if best.volume else None,
+        target=best.volume.key if best.volume and "#" not in best.volume.key else None,
         target_label=best.volume.label if best.volume else None,
         levels=target.levels,
         region=target.region,
@@ -196,6 +210,7 @@ def _lesion(
         issues=tuple(sorted(reasons)),
         provisional=told.provisional,
         reirradiation=course.again,
+        evidence=evidence,
     )
     return LesionSite(
         lesion=lesion,
@@ -239,17 +254,27 @@ def _tumours_at(target: Target, found: Places) -> list[_Tumour]:
     return [one for one in found.tumours if not levels.isdisjoint(one.volume.site.levels)]
 
 
-def _technique(
+def _evidence(
     course: Course, dose: Decimal | None, fractions: int | None, profile: Profile
-) -> tuple[Technique | None, list[str]]:
-    """SRS, SBRT, other or None, by code, text and dose (section 1.4), with what is doubtful about it.
+) -> tuple[Ground, ...]:
+    """What shows that *course* was radiosurgery; a site may leave a ground out that it does not trust."""
+    shown: dict[Ground, bool | None] = {
+        "code": course.by_code,
+        "text": course.by_text,
+        "dose": _is_radiosurgical(dose, fractions),
+    }
+    return tuple(
+        one for one, holds in shown.items() if holds and one in profile.choices.radiosurgery_evidence
+    )
 
-    A site may leave a ground out that it does not trust.
-    """
-    grounds = profile.choices.radiosurgery_evidence
+
+def _technique(
+    course: Course, dose: Decimal | None, fractions: int | None, evidence: Sequence[Ground]
+) -> tuple[Technique | None, list[str]]:
+    """SRS, SBRT, other or None by its *evidence* (section 1.4), with what is doubtful about it."""
     by_dose = _is_radiosurgical(dose, fractions)
-    said = (course.by_code and "code" in grounds) or (course.by_text and "text" in grounds)
-    if not (said or (by_dose and "dose" in grounds)):
+    said = "code" in evidence or "text" in evidence
+    if not evidence:
         return (None, ["technique-unknown"]) if by_dose is None else ("other", [])
     against = by_dose is False or (by_dose and course.flat and not said)
     doubts = ["technique-conflict"] if against or (by_dose and course.flat) else []

@@ -16,6 +16,7 @@ from fhir_srs.mapping.labels import contiguous, in_order, places
 from fhir_srs.mapping.patients import plain_token, relative, source
 from fhir_srs.mapping.procedures import DOSE, MCODE, Course, phase_fractions
 from fhir_srs.mapping.profile import Profile
+from fhir_srs.mapping.reading import BROKEN
 from fhir_srs.mapping.sites import Site, read_site, region_of
 from fhir_srs.model import Region
 
@@ -103,6 +104,25 @@ def read_volume(structure: r4.BodyStructure, profile: Profile) -> Volume:
     )
 
 
+def contained_volumes(procedure: r4.Procedure, profile: Profile) -> Iterator[Volume]:
+    """The volumes inside *procedure* itself: each is `Procedure/x#id`, and its source is that Procedure."""
+    for raw in procedure.contained:
+        try:
+            found = msgspec.json.decode(raw, type=r4.BodyStructure)
+        except BROKEN:
+            continue
+        if found.id:
+            key = f"Procedure/{procedure.id}#{found.id}"
+            yield msgspec.structs.replace(read_volume(found, profile), key=key, source=source(procedure))
+
+
+def _structure_of(reference: r4.Reference | None, owner: str) -> str | None:
+    """`BodyStructure/x` of what *reference* names, or, inside its *owner*, `Procedure/x#id`."""
+    if reference is not None and reference.reference and reference.reference.startswith("#"):
+        return f"{owner}{reference.reference}"
+    return relative(reference, "BodyStructure")
+
+
 def _role(told: frozenset[str]) -> str:
     """The role of a volume; of several, an organ at risk, which is never a target, else none."""
     if len(told) > 1:
@@ -152,7 +172,7 @@ def entries(
     site = course_site(course, profile)
     told = [_Phase(one, tuple(_phase_entries(one, volumes, profile))) for one in phases]
     own = tuple(
-        _entry(extension, f"extension[{place}]", volumes, site, profile)
+        _entry(extension, (f"extension[{place}]", course.key), volumes, site, profile)
         for place, extension in enumerate(course.procedure.extension)
         if extension.url == DOSE and course.kind != "part"
     )
@@ -169,10 +189,16 @@ def entries(
 
 
 def _entry(
-    extension: r4.Extension, path: str, volumes: Mapping[str, Volume], site: Site, profile: Profile
+    extension: r4.Extension,
+    where: tuple[str, str],
+    volumes: Mapping[str, Volume],
+    site: Site,
+    profile: Profile,
 ) -> Entry:
+    """The entry that *extension* is; *where*: its path, and the Procedure that has it."""
+    path, owner = where
     parts = {one.url: one for one in extension.extension}
-    volume, reasons = _volume(parts.get("volume"), path, volumes)
+    volume, reasons = _volume(parts.get("volume"), path, owner, volumes)
     fractions = read_fractions(parts.get("fractionsDelivered"))
     total = parts.get("totalDoseDelivered")
     quantity = profile.unit(total.value_quantity) if total and total.value_quantity else None
@@ -188,11 +214,11 @@ def _entry(
 
 
 def _volume(
-    extension: r4.Extension | None, path: str, volumes: Mapping[str, Volume]
+    extension: r4.Extension | None, path: str, owner: str, volumes: Mapping[str, Volume]
 ) -> tuple[Volume | None, tuple[tuple[str, str], ...]]:
     if extension is None or extension.value_reference is None:
         return None, (("volume-missing", path),)
-    name = relative(extension.value_reference, "BodyStructure")
+    name = _structure_of(extension.value_reference, owner)
     volume = volumes.get(name) if name else _by_identifier(extension.value_reference, volumes)
     if volume is None:
         return None, (("reference-unresolved", path), ("volume-missing", path))
@@ -265,7 +291,7 @@ def _from_phases(phases: Sequence[_Phase]) -> Iterator[Entry]:
 
 def _phase_entries(phase: Course, volumes: Mapping[str, Volume], profile: Profile) -> Iterator[Entry]:
     for extension in phase.doses:
-        yield _entry(extension, "extension", volumes, Site(), profile)
+        yield _entry(extension, ("extension", phase.key), volumes, Site(), profile)
 
 
 def _phase_sums(volume: Volume, phases: Sequence[_Phase]) -> tuple[Decimal | None, int | None]:
@@ -286,11 +312,9 @@ def _phase_sums(volume: Volume, phases: Sequence[_Phase]) -> tuple[Decimal | Non
 
 
 def _named_structures(course: Course, volumes: Mapping[str, Volume], site: Site) -> tuple[Entry, ...]:
-    names = {
-        relative(one.value_reference, "BodyStructure")
-        for url in TARGET_STRUCTURES
-        for one in r4.extensions(course.procedure.extension, url)
-    }
+    sites = (one for concept in course.procedure.body_site for one in concept.extension)
+    told = (one for one in (*course.procedure.extension, *sites) if one.url in TARGET_STRUCTURES)
+    names = {_structure_of(one.value_reference, course.key) for one in told}
     found = [volumes[name] for name in sorted(filter(None, names)) if name in volumes]
     missing = (("dose-missing", "extension"),)
     return tuple(_located(Entry(volume=one, site=one.site, reasons=missing), site) for one in found)

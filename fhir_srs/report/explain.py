@@ -50,6 +50,10 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...]
 
 
+# What is known of a lesion beside its line in `lesions.ndjson`.
+_MORE = ("evidence", "primary")
+
+
 class Use(msgspec.Struct, frozen=True, kw_only=True):
     """What one study did with one event: which outcomes rest on it, else why it was refused.
 
@@ -123,7 +127,7 @@ def explanation(
         known = sorted({name for one in every for name in _endpoints(one)})
         raise UsageError(f"no such endpoint for this lesion; there are: {', '.join(known)}")
     return Explanation(
-        lesion=lesion_row(lesion),
+        lesion=lesion_row(lesion) | {name: value for name in _MORE if (value := getattr(lesion, name))},
         beside=tuple(lesion_row(one) for one in mapped.lesions if _is_beside(one, lesion)),
         events=tuple(map(event_row, events)),
         noted=tuple(one for one in mapped.issues if one.used),
@@ -265,6 +269,8 @@ def _lesion_lines(row: Mapping[str, Any], documentation: Mapping[str, str]) -> I
         "dose_gy",
         "fractions",
         "technique",
+        "evidence",
+        "primary",
         "histology",
         "reirradiation_of",
         "reirradiation",

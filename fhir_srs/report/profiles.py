@@ -79,7 +79,8 @@ def _lesions(mapped: Mapped) -> Mapping[str, list[str]]:
     for lesion in mapped.lesions:
         place = " ".join(lesion.levels) or lesion.region or "level unknown"
         for source in lesion.sources:
-            told.setdefault(_key(source), []).append(f"{place} {lesion.technique or 'technique unknown'}")
+            by = f" by {' and '.join(lesion.evidence)}" if lesion.evidence else ""
+            told.setdefault(_key(source), []).append(f"{place} {lesion.technique or 'technique unknown'}{by}")
     return told
 
 

@@ -336,6 +336,33 @@ def whatever_is_said_of_earlier_treatment(resources: list[Json], draw: Random) -
 
 
 @same
+def volumes_inside_their_course(resources: list[Json], draw: Random) -> list[Json]:
+    """Contained, as R4 allows; who names such a volume from outside does so by its DICOM UID."""
+    volumes = {f"BodyStructure/{one['id']}": one for one in of_kind(resources, "BodyStructure")}
+    moved: dict[str, Json] = {}
+    for one in courses(resources):
+        for part, url in dose_parts([one]):
+            name = part["valueReference"]["reference"] if url == "volume" else ""
+            if name in volumes and _uid_of(volumes[name]):
+                part["valueReference"] = {"reference": f"#{volumes[name]['id']}"}
+                one["contained"] = [*one.get("contained", []), without(volumes[name], "patient")]
+                moved[name] = volumes[name]
+    for one in of_kind(resources, "Observation"):
+        named = [
+            *one.get("focus", []),
+            *(each.get("valueReference", {}) for each in one.get("extension", [])),
+        ]
+        for reference in named:
+            if reference.get("reference") in moved:
+                reference["identifier"] = _uid_of(moved[reference.pop("reference")])
+    return [one for one in resources if not any(one is each for each in moved.values())]
+
+
+def _uid_of(volume: Json) -> Json | None:
+    return next((one for one in volume["identifier"] if one.get("system") == "urn:dicom:uid"), None)
+
+
+@same
 def an_organ_at_risk_in_the_dose_list(resources: list[Json], draw: Random) -> list[Json]:
     return _with_volume(resources, "cord", concept(SCT, "1162586008"), concept(SCT, "2748008"))
 

@@ -77,6 +77,13 @@ def omop(code: str) -> Json:
     return told
 
 
+def inner(reference: str, dose_cgy: int = 1600) -> Json:
+    """The entry of a dose list whose volume is contained in the course."""
+    parts = dose("v", cgy(dose_cgy))["extension"]
+    parts[0]["valueReference"]["reference"] = reference
+    return {"extension": parts}
+
+
 def again(said: bool) -> Json:
     return {"url": CODEX + "codexrt-radiotherapy-course-involves-reirradiation", "valueBoolean": said}
 
@@ -174,11 +181,23 @@ TARGETS: dict[str, Row] = {
         [volume("v", morphology={"coding": [{"system": "http://snomed.info/sct", "code": one}
                                             for one in ("228793007", "228791009")]}), course("c", SIXTEEN)],
         ["T8 16 x1 SRS"], {"volume-role-unknown"}),
+    "the vertebral column by ICD-O-3": (
+        [volume("v", None) | {"location": concept("C41.2", "http://terminology.hl7.org/CodeSystem/icd-o-3")},
+         course("c", SIXTEEN)], ["? 16 x1 SRS"], {"level-unknown"}),
     "another place": ([volume("v", "76752008"), course("c", SIXTEEN)], [], {"not used: site-not-spinal"}),
     "no place at all": ([course("c", dose(None, cgy(1600)))], [], {"not used: site-missing"}),
     "a dose without a volume: where the course was given": (
         [course("c", dose(None, cgy(1600)), **AT_T8)], ["T8 16 x1 SRS"],
         {"identifier-missing", "volume-missing"}),
+    "a volume inside the course itself": (
+        [course("c", dose("v", cgy(1600)) | inner("#v"), contained=[V])], ["T8 16 x1 SRS"], set()),
+    "an organ inside the course itself": (
+        [V, course("c", SIXTEEN, dose("o", cgy(900)) | inner("#o", 900),
+                   contained=[volume("o", "2748008", "OAR")])], ["T8 16 x1 SRS"], set()),
+    "a target named inside the course, without a dose": (
+        [surgical("c", site=None, contained=[V], bodySite=[{"text": "spine", "extension": [
+            {"url": "http://hl7.org/fhir/StructureDefinition/bodySite", "valueReference": {"reference": "#v"}}
+        ]}])], ["T8 ? x? SRS"], {"dose-missing", "fractions-missing"}),
     "a volume that is not there": (
         [course("c", dose("gone", cgy(1600)), **AT_T8)], ["T8 16 x1 SRS"],
         {"identifier-missing", "reference-unresolved", "volume-missing"}),
@@ -301,6 +320,22 @@ def test_a_course(name: str) -> None:
     counts = found.counts
     assert (lesions_of(found), about_c(found)) == (lesions, reasons)
     assert counts.read == counts.used + counts.ignored + counts.refused
+
+
+@pytest.mark.parametrize(
+    ("arrives", "evidence"),
+    [
+        (course("c", SIXTEEN), ("dose",)),
+        (course("c", dose("v", cgy(800))), ()),
+        (course("c", dose("v", cgy(800)), technique("Spine SBRT")), ("text",)),
+        (surgical("c", SIXTEEN, technique("CyberKnife")), ("code", "text", "dose")),
+        (surgical("c"), ("code",)),
+    ],
+)
+def test_what_made_it_radiosurgery_is_recorded(arrives: Json, evidence: tuple[str, ...]) -> None:
+    (one,) = map_resources([patient(), V, arrives], profile=PROFILE).lesions
+    assert one.evidence == evidence
+    assert (one.technique in ("SRS", "SBRT")) == bool(evidence)
 
 
 # A volume's code and label -> its levels or region, and what is said. The code is SNOMED's, or TG-263's name.
