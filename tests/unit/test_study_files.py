@@ -123,8 +123,48 @@ BAD = {
         '[omed_rise]\nvalue = 0.9\nbasis = "assumed"\n[relapse_delta]\nvalue = 0\nbasis = "assumed"\n'
         '[baseline_first_day]\nvalue = 3\nbasis = "assumed"\n[best_last_day]\nvalue = 0\nbasis = "assumed"\n'
         '[dose_high_gy]\nvalue = -1\nbasis = "assumed"',
-        ["analgesics: ", "secondary_sites: ", "omed_fall, omed_rise: ", "relapse_delta: ",
-         "baseline_first_day: ", "best_last_day: ", "dose_high_gy: "]),
+        ["analgesics: ", "secondary_sites: ", "omed_rise: must lie", "relapse_delta: must lie",
+         "baseline_first_day: must lie", "best_last_day: before", "dose_high_gy: must lie"]),
+    "numbers that are none": (
+        BASED + '[pain_delta]\nvalue = nan\nbasis = "assumed"\n[omed_rise]\nvalue = inf\nbasis = "assumed"',
+        ["pain_delta: must be a number", "omed_rise: must be a number"]),
+    "days that no calendar has": (
+        BASED + '[baseline_first_day]\nvalue = -999999999\nbasis = "assumed"\n'
+        '[landmark_days]\nvalue = [-3]\nbasis = "assumed"\n[death_gap]\nvalue = -5\nbasis = "assumed"',
+        ["baseline_first_day: must lie", "landmark_days: must lie", "death_gap: must lie"]),
+    "a parameter that is no table": (
+        BASED + 'pain_delta = 3\n[[relapse_delta]]\nvalue = 2',
+        ["pain_delta: must be a table", "relapse_delta: must be a table"]),
+    "several things wrong in one value": (
+        BASED + '[published_criteria]\nbasis = "memory"\nvalue = { schedules = [[16]], colour = "red" }\n'
+        '[primary]\nbasis = "memory"\nvalue = [{ label = "CR" }, { endpoint = 3 }]',
+        ["published_criteria.colour: unknown", "published_criteria.schedules: ",
+         "primary[0].endpoint: missing", "primary[1].endpoint: "]),
+    "a word that is none of the choices": (
+        BASED + '[omed_table]\nvalue = "mine"\nbasis = "assumed"',
+        ["omed_table: must be one of cdc-2022, cdc-2016, cancer-canada, site"]),
+    "a name of ours": (
+        OWN.replace("ours", "sc24") + 'extends = "icpre2012"', ["name: sc24 is a study of ours"]),
+    "a name with a space and an empty version": (
+        OWN.replace('"ours"', '"our study"').replace('"1"', '""'),
+        ["name: must be of", "version: must be of"]),
+    "no figure, no flare": (
+        BASED + '[primary]\nvalue = []\nbasis = "assumed"\n[flare]\nvalue = []\nbasis = "assumed"',
+        ["primary: needs one", "flare: needs one"]),
+    "a primary figure that is none": (
+        BASED + '[primary]\nbasis = "assumed"\nvalue = [{ endpoint = "pain-cure" },\n'
+        '{ endpoint = "pain-control", variant = "F" },\n'
+        '{ endpoint = "pain-response", window = "9-month", population = "few" }]',
+        ["primary[0]: no endpoint 'pain-cure'", "primary[1]: no endpoint 'pain-control' of variant 'F'",
+         "primary[2]: no window '9-month'", "primary[2]: no population 'few'"]),
+    "flares": (
+        BASED + '[flare]\nbasis = "assumed"\nvalue = [{ name = "a", days = 0, points = 2 },\n'
+        '{ name = "a", days = 3, points = 0 }]',
+        ["flare: needs one definition or more, each of another name", "flare 'a': needs days from 1"]),
+    "a run that contradicts itself": (
+        BASED + '[sensitivity]\nbasis = "assumed"\nvalue = [\n'
+        '{ label = "a", change = { rule = "threshold" } }, { label = "a", change = { omed_rise = 0.5 } }]',
+        ["sensitivity 'a': twice", "sensitivity 'a': analgesics: ", "sensitivity 'a': omed_rise: must lie"]),
     "rtog that is blind": (
         BASED + '[rule]\nvalue = "rtog"\nbasis = "assumed"\n[analgesics]\nvalue = "blind"\nbasis = "assumed"',
         ["analgesics: the rtog rule"]),
@@ -150,6 +190,23 @@ def test_a_bad_file_is_one_error_that_lists_everything_wrong(name: str) -> None:
         parse_study(text, subject="study file x.toml")
     for problem in problems:
         assert problem in str(raised.value)
+
+
+def test_what_is_wrong_is_said_once() -> None:
+    """A value that contradicts another is not told again for each sensitivity run that inherits it."""
+    with pytest.raises(ConfigurationError) as raised:
+        parse_study(BASED + '[flare]\nvalue = []\nbasis = "assumed"', subject="file")
+    assert str(raised.value).count("flare: needs") == 1
+
+
+def test_without_a_base_that_exists_nothing_is_missing() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        parse_study(OWN + 'extends = "chow"', subject="file")
+    assert "missing" not in str(raised.value)
+
+
+def test_a_byte_order_mark_is_no_mistake() -> None:
+    assert parse_study("\ufeff" + BASED, subject="file").name == "ours"
 
 
 def test_an_unknown_name_lists_the_known() -> None:
