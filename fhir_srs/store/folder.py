@@ -89,8 +89,14 @@ def damaged() -> LocalIOError:
 
 @contextmanager
 def local_errors() -> Iterator[None]:
-    """Turn SQLite's complaints (disk full, corrupt, read-only) into LocalIOError, without its text."""
+    """
+    Turn SQLite's complaints (disk full, corrupt, read-only) into LocalIOError, without its text.
+
+    A complaint that quotes a damaged name is no text at all, and Python fails to read it.
+    """
     try:
         yield
+    except UnicodeDecodeError:
+        raise damaged() from None
     except sqlite3.Error as error:
         raise LocalIOError(f"the store: {getattr(error, 'sqlite_errorname', 'error')}") from None

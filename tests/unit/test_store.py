@@ -95,6 +95,17 @@ def test_I22_a_mark_that_is_not_what_was_set_is_none(folder: Path) -> None:
             assert store.mark(SETTLED) is None, damage
 
 
+def test_I22_a_trigger_whose_text_is_damaged_is_told_as_damage(folder: Path) -> None:
+    with open_store(folder, BASE) as store:
+        begun(store).ingest("r1", 1, "Observation", rows=[row("1")])
+    path = folder / "store.sqlite"
+    content = path.read_bytes()
+    assert b"server = new.server and name" in content
+    path.write_bytes(content.replace(b"server = new.server and name", b"serv\xe5r = new.server and name"))
+    with pytest.raises(LocalIOError), open_store(folder, BASE) as store:
+        store.ingest("r1", 2, "Observation", rows=[row("2", at=LATE, payload=b'{"x":1}')])
+
+
 def test_a_folder_open_to_others_or_a_symlink_is_refused(tmp_path: Path) -> None:
     wide = tmp_path / "wide"
     wide.mkdir(mode=0o755)
