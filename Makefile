@@ -7,7 +7,7 @@ SPARK := .venv/.stamp-spark
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench bench-hapi lock clean
+.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench bench-hapi lock sbom clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ lock: ## resolve the dependencies again (needs uv)
 	echo 'atheris>=3.0,<4' | uv pip compile - --universal --python-version 3.11 --no-annotate \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 		-o requirements-fuzz.lock
+
+sbom: ## the packages of the lock as a CycloneDX bill of materials, on stdout
+	@$(PYTHON) deploy/sbom.py
 
 clean: ## remove the environment and what was built
 	rm -rf .venv dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

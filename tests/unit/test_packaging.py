@@ -106,3 +106,14 @@ def test_a_printed_report_of_all_figures_loads_neither_lifelines_nor_pandas():
         "print(json.dumps(sorted(sys.modules)))"
     )
     assert [name for name in ("lifelines", "pandas", "matplotlib") if name in python(code)] == []
+
+
+def test_the_bill_of_materials_has_every_package_of_the_lock_with_its_hashes():
+    made = subprocess.run([sys.executable, ROOT / "deploy" / "sbom.py"], capture_output=True, check=True)
+    parts = json.loads(made.stdout)["components"]
+    lock = (ROOT / "requirements.lock").read_text()
+    assert {f"{one['name']}=={one['version']}" for one in parts} == {
+        line.split(" ")[0] for line in lock.splitlines() if line[:1].isalnum()
+    }
+    assert sum(len(one["hashes"]) for one in parts) == lock.count("--hash=sha256:")
+    assert all(one["purl"].startswith("pkg:pypi/") for one in parts)
