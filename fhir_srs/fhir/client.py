@@ -196,7 +196,8 @@ class FhirClient:
         spent = self._waited + state.upcoming_sleep > self.limits.waiting
         if not spent and state.attempt_number < tries:
             self.tally.again(error)
-            _LOG.warning("again: %s", error)
+            told = {"attempt": state.attempt_number, "status": getattr(error, "status", None)}
+            _LOG.warning("again: %s", error, extra=told)
             return False
         return True
 
@@ -244,7 +245,7 @@ class FhirClient:
         try:
             with self._http.stream(request.method, url, headers=headers, content=request.body) as response:
                 self.tally.answered(request.route, f"{response.status_code // 100}xx")
-                return Answer(
+                answer = Answer(
                     status=response.status_code,
                     headers=dict(response.headers),
                     body=self._body(response, request.route),
@@ -253,6 +254,13 @@ class FhirClient:
             self._waited += self._clock() - started
             self.tally.answered(request.route, "none")
             raise _lost(request.route, error) from None
+        self._tell(request.route, answer, self._clock() - started)
+        return answer
+
+    def _tell(self, route: str, answer: Answer, seconds: float) -> None:
+        """One line of the log: what was answered, how long it took, and how much it was once unpacked."""
+        told = {"status": answer.status, "duration_ms": round(seconds * 1000), "bytes": len(answer.body)}
+        _LOG.info("answered: %s", route, extra=told)
 
     def _body(self, response: httpx.Response, route: str) -> bytes:
         """The decoded body, read piece by piece so that no cap is found out too late (F20, F21, F22)."""

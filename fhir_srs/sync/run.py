@@ -166,6 +166,8 @@ class _Run:
     trail: Trail
 
     def __call__(self) -> RunSummary:
+        began = self.machine.clock()
+        _LOG.info("run began", extra={"run_id": self.state.run})
         try:
             self.trail.asked(self.options.beside_the_usual)
             pulled = self._pull()
@@ -182,7 +184,8 @@ class _Run:
         self.trail.close()
         summary = summarised(self.state, self.session, finished=stamp(self.machine.now()))
         told = {"run_id": summary.run, "status": summary.status, "reason": summary.error}
-        _LOG.info(ENDED, extra=told)
+        took = {"duration_ms": round((self.machine.clock() - began) * 1000)}
+        _LOG.info(ENDED, extra={**told, **took})
         return summary
 
     @property
@@ -218,7 +221,6 @@ class _Run:
             state.run, started=state.started, capabilities=to_json(statement).decode()
         )
         state.begun = True
-        _LOG.info("run began", extra={"run_id": state.run})
         state.pulled = pull.pull(full=self.options.full)
         return state.pulled
 

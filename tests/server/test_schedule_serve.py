@@ -92,8 +92,13 @@ def test_a_served_sync_is_ready_logs_json_and_ends_upon_a_signal(site: Site) -> 
     finally:
         process.kill()
     lines = [json.loads(line) for line in logs.splitlines()]
-    assert [line["event"] for line in lines] == ["run began", "run ended"]
+    answers = [line for line in lines if line["event"].startswith("answered: ")]
+    assert [line["event"] for line in lines if line not in answers] == ["run began", "run ended"]
     assert {line["run_id"] for line in lines} == {run["run"]}
+    assert {"answered: GET metadata", "answered: POST transaction"} <= {one["event"] for one in answers}
+    for line in (*answers, lines[-1]):
+        assert isinstance(line["duration_ms"], int)
+    assert all(line["status"] == 200 and line["bytes"] > 0 for line in answers)
     assert process.returncode == 0  # between two runs nothing was cut short
 
 
