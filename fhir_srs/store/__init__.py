@@ -7,7 +7,7 @@ is the re-encoding of the r4 Structs: no names, addresses, telecom, photo or nar
 
 from fhir_srs.store.database import Store, open_store
 from fhir_srs.store.folder import secure_folder, state_folder
-from fhir_srs.store.marks import CAPABILITIES, REREAD, SETTLED
+from fhir_srs.store.marks import CAPABILITIES, REREAD, SEARCHED, SETTLED
 from fhir_srs.store.rows import Change, Cursor, OutboxState, Refused, Row, RunLine, Sent
 from fhir_srs.store.schema import SCHEMA
 
@@ -15,6 +15,7 @@ __all__ = [
     "CAPABILITIES",
     "REREAD",
     "SCHEMA",
+    "SEARCHED",
     "SETTLED",
     "Change",
     "Cursor",

@@ -13,6 +13,8 @@ SETTLED = "settled"
 CAPABILITIES = "capabilities"
 # When more than the usual overlap was last read again.
 REREAD = "reread"
+# That all results of ours on the target were looked for, so that a store that was lost knows them again.
+SEARCHED = "searched"
 
 
 class Marks(Connected):

@@ -8,6 +8,7 @@ import msgspec
 from fhir_srs.store.connection import Connected
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import damaged
+from fhir_srs.store.marks import SEARCHED
 from fhir_srs.store.rows import Sent
 
 _COLUMNS = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
@@ -35,6 +36,11 @@ class Outbox(Connected):
             }
         except msgspec.ValidationError:
             raise damaged() from None
+
+    def results(self) -> int:
+        """How many results the outbox has a line for, whatever became of them."""
+        query = "select count(*) from outbox where server = ? and key like 'Observation/%'"
+        return int(self._all(query, self._server)[0][0])
 
     def live_results(self, groups: Collection[str]) -> int:
         """How many results of *groups* were seen to be on the server, and not withdrawn."""
@@ -86,6 +92,7 @@ class Outbox(Connected):
         """
         with self._transaction():
             self._db.execute("delete from outbox")
+            self._db.execute("delete from mark where name = ?", (SEARCHED,))
             self._db.execute("delete from cursor")
             self._db.execute("update cohort set loaded = null")
             self._db.execute("update server set census = '1970-01-01T00:00:00.000Z'")

@@ -16,7 +16,7 @@ from fhir_srs.sync.conformance import known_profiles, our_definitions
 from fhir_srs.sync.machine import Machine
 from fhir_srs.sync.pull import PATIENT_TYPES, REQUIRED
 from fhir_srs.sync.run import prepared
-from fhir_srs.sync.session import WRITTEN_TYPES, connected, local_store
+from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, local_store
 
 _SKEW = 600.0  # seconds: more is an error (F26), more than a minute a warning (section 8, Metrics)
 Level = Literal["ok", "warning", "error"]
@@ -44,7 +44,8 @@ def examine(settings: Settings, machine: Machine) -> list[Finding]:
         found = list(_server(session.source, settings, machine, "source"))
         if not session.one_server:
             found += _server(session.target, settings, machine, "target")
-        return found
+        reached = all(one.level != "error" for one in found if one.topic.endswith(": reach"))
+        return [*found, *(_others(session, settings) if reached else ())]
 
 
 def _server(client: FhirClient, settings: Settings, machine: Machine, role: str) -> Iterator[Finding]:
@@ -120,6 +121,22 @@ def _writing(client: FhirClient, statement: Mapping[str, Any], settings: Setting
     if settings.target.base_url is None and settings.target.references == "literal":
         text = "literal: the hospital cannot delete what a result refers to (decisions.md 5)"
         yield Finding("warning", "target: references", text)
+
+
+def _others(session: Session, settings: Settings) -> Iterator[Finding]:
+    """Results under our canonical_base that this store never heard of (docs/decisions/039)."""
+    system = f"{settings.target.canonical_base}/result"
+    search = Search(type="Observation", filters=(("identifier", f"{system}|"),), count=1)
+    try:
+        there = session.target.ask(count_request(search), decipher_count) or 0
+    except FhirSrsError:
+        return  # a server that cannot search so: what `source: Observation` says is enough
+    unknown = there - session.outbox.results()
+    if unknown > 0:
+        text = (
+            f"{unknown} under our canonical_base that this store did not write: of a store that was lost, or"
+        )
+        yield Finding("warning", "target: results", f"{text} of another installation, which needs its own")
 
 
 def _profiles(client: FhirClient, statement: Mapping[str, Any], settings: Settings) -> Finding:

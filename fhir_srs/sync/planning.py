@@ -32,7 +32,8 @@ class Aim:
 
     *groups* are the scopes of retraction, *system* that of our identifiers; with *reads_only* copies are read
     one by one. With *keep* nothing is withdrawn; *recreate* and *overwrite* are what an operator insists on.
-    *recorded* is an aware moment for the Provenance of withdrawals.
+    With *adopts* results that the outbox does not know are taken for its own, else left as another's
+    (docs/decisions/039). *recorded* is an aware moment for the Provenance of withdrawals.
     """
 
     groups: Collection[str]
@@ -44,6 +45,7 @@ class Aim:
     keep: bool
     recreate: bool
     overwrite: bool
+    adopts: bool
 
 
 class Planner:
@@ -63,6 +65,7 @@ class Planner:
         self._found, self._report = found, report
         self._unwanted: list[str] = []
         self.counts: Counter[ActionKind] = Counter()
+        self.strangers = 0
 
     @property
     def keeps(self) -> bool:
@@ -70,11 +73,20 @@ class Planner:
         return self._aim.keep
 
     def join(self, strays: Iterable[str]) -> None:
-        """Have the outbox know those of *strays*, ids of Observations, that are ours and were lost to it."""
+        """
+        Have the outbox know those of *strays*, ids of Observations, that are ours and were lost to it.
+
+        Those that may be another installation's are left, and counted in `strangers`.
+        """
         for names in lists_of(_SLICE, sorted(strays)):
-            lost = self._spool.lacking([f"Observation/{name}" for name in names])
-            known = self._outbox.outbox(lost)
-            self._look((), known, strays=[key.removeprefix("Observation/") for key in lost])
+            lacking = self._spool.lacking([f"Observation/{name}" for name in names])
+            known = self._outbox.outbox(lacking)
+            lost = [key.removeprefix("Observation/") for key in lacking if key not in known]
+            found = self._looked((), {}, strays=lost) if lost else None
+            if found and self._aim.adopts:
+                self._note(found)
+            elif found:
+                self.strangers += len(found.settled)
 
     def check(self) -> None:
         """Nothing, or Braked if more results would be withdrawn than the brake allows."""
@@ -112,9 +124,16 @@ class Planner:
         known = self._look(units, lines)
         return plan_writes(units, known.present, known.written, _COUNTED), known
 
-    def _look(self, units: Sequence[Unit], lines: Mapping[str, Sent], strays: Collection[str] = ()) -> Known:
+    def _look(self, units: Sequence[Unit], lines: Mapping[str, Sent]) -> Known:
+        known = self._looked(units, lines)
+        self._note(known)
+        return known
+
+    def _looked(
+        self, units: Sequence[Unit], lines: Mapping[str, Sent], strays: Collection[str] = ()
+    ) -> Known:
         aim = self._aim
-        known = look(
+        return look(
             self._client,
             lines,
             units,
@@ -123,6 +142,7 @@ class Planner:
             strays=strays,
             system=aim.system,
         )
+
+    def _note(self, known: Known) -> None:
         self._found(known.settled)
         self._outbox.post(known.settled)
-        return known

@@ -24,7 +24,7 @@ from fhir_srs.progress import Report, silent
 from fhir_srs.results.gate import resource_refusals
 from fhir_srs.results.plan import Brake
 from fhir_srs.results.target import ResultTarget
-from fhir_srs.store import CAPABILITIES, SETTLED, Store
+from fhir_srs.store import CAPABILITIES, SEARCHED, SETTLED, Store
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.spool import Spool, spool
 from fhir_srs.summary import RunSummary
@@ -270,7 +270,7 @@ class _Run:
             passing("wanted-spooled")
             planner = self._planner(wanted, target)
             try:
-                planner.join(self._strays())
+                self._join(planner)
                 planner.check()
                 whole = self._carry_out(planner)
             finally:
@@ -306,6 +306,7 @@ class _Run:
             keep=self.definitions.profile_changed(outbox.definitions()) and not asked.retract,
             recreate=asked.recreate,
             overwrite=asked.overwrite,
+            adopts=asked.retract or outbox.mark(SEARCHED) is None,
         )
         client, found = self.session.target, self.trail.found
         return Planner(client, outbox, wanted, aim, found=found, report=self.report)
@@ -366,15 +367,18 @@ class _Run:
             # Results are complete without; a scope for definitions is not everywhere to be had.
             return frozenset()
 
-    def _strays(self) -> frozenset[str]:
-        """Results that the pull saw, where target and source are one; with an empty outbox, all there are."""
-        pull = self.state.pull
+    def _join(self, planner: Planner) -> None:
+        """What the pull saw of ours; in a store's first run all that is on the target: it may be lost."""
+        pull, outbox = self.state.pull, self.session.outbox
         seen = frozenset(pull.echoes) if pull and self.session.one_server else frozenset()
-        if self.session.outbox.outbox_states():
-            return seen
-        system = f"{self.settings.target.canonical_base}/result"
-        target, count = self.session.target, self.settings.sync.count
-        return seen | found_results(target, system, count=count, stop=self.stop)
+        if outbox.mark(SEARCHED) is not None:
+            planner.join(seen)
+        else:
+            system = f"{self.settings.target.canonical_base}/result"
+            count = self.settings.sync.count
+            planner.join(seen | found_results(self.session.target, system, count=count, stop=self.stop))
+            outbox.set_mark(SEARCHED, "all")
+        self.state.strangers = planner.strangers
 
     def _carry_out(self, planner: Planner) -> bool:
         """

@@ -38,6 +38,7 @@ class State:
     settled: Settled | None = None
     cutoff: date | None = None
     outcomes: int = 0
+    strangers: int = 0
     tables: dict[tuple[str, str], list[Estimate]] = field(default_factory=dict)
     planned: Planned = field(default_factory=Planned)
     written: Written = field(default_factory=Written)
@@ -106,8 +107,15 @@ def _summed(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict
 
 def _notes(state: State) -> tuple[str, ...]:
     """What the servers cannot do, or do not let us do."""
-    lacking = f"the token lacks {', '.join(state.lacking)}: nothing is written (A7)"
-    return (*(state.pull.notes if state.pull else ()), *((lacking,) if state.lacking else ()))
+    notes = list(state.pull.notes if state.pull else ())
+    if state.lacking:
+        notes.append(f"the token lacks {', '.join(state.lacking)}: nothing is written (A7)")
+    if state.strangers:
+        notes.append(
+            f"{state.strangers} results under our canonical_base are not of this installation and were left:"
+            " two installations must not share it (docs/decisions/039); `sync --retract` withdraws them"
+        )
+    return tuple(notes)
 
 
 def _pulled(pull: Pull | None) -> dict[str, Found]:

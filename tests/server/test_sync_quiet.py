@@ -13,8 +13,9 @@ import msgspec
 import pytest
 
 from fhir_srs.summary import RunSummary
-from fhir_srs.sync import run_sync
+from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.conformance import put_definitions
+from fhir_srs.sync.doctor import examine
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import pain, person
 from tests.server.test_sync import Ward, done, resources, run, settings
@@ -99,6 +100,24 @@ def test_a_copy_of_a_result_that_the_outbox_does_not_know_is_looked_at(site: Sit
     result = next(iter(site.ward.results().values()))
     site.ward.put({**result, "id": "srs-anothers"})
     assert site.planned_anew()
+
+
+def test_another_installations_result_is_left_and_told_until_an_operator_insists(site: Site) -> None:
+    result = next(iter(site.ward.results().values()))
+    name = f"srs-{'a' * 40}"
+    system = result["identifier"][0]["system"]
+    site.ward.put({**result, "id": name, "identifier": [{"system": system, "value": name}]})
+    told = examine(settings(site.server.base_url, site.folder), Machine())
+    assert [one.level for one in told if one.topic == "target: results"] == ["warning"]
+    second = site.run()
+    assert (second.planned.retract, second.written.retracted) == (0, 0)
+    assert "1 results under our canonical_base are not of this installation" in " ".join(second.notes)
+    assert site.ward.results()[name]["status"] == result["status"]
+    assert site.run(retract=True).written.retracted == 1
+    assert site.ward.results()[name]["status"] == "entered-in-error"
+    assert site.run().notes == ()
+    told = examine(settings(site.server.base_url, site.folder), Machine())
+    assert "target: results" not in {one.topic for one in told}
 
 
 def test_after_our_definitions_were_put_on_the_server_all_is_planned(site: Site) -> None:
