@@ -73,7 +73,7 @@ def test_results_follow_what_becomes_of_their_sources(ward: Ward, tmp_path: Path
     assert put_definitions(chosen).unchanged == 14  # HAPI keeps them as they were sent
     sync()
     assert {url for one in ward.results().values() for url in one["meta"].get("profile", [])}
-    assert sync().written == NOTHING
+    assert sync(full=True).written == NOTHING
 
     # hapi.md 15: a deletion is an entry of the type's history, without a time.
     source = f"Observation/gone-a-pain-{CHANGED}"
@@ -81,7 +81,7 @@ def test_results_follow_what_becomes_of_their_sources(ward: Ward, tmp_path: Path
     httpx.delete(f"{ward.base}/{source}").raise_for_status()
     assert sync().pulled["Observation"].deleted == 1
     assert made_of(ward, source) == set()
-    assert sync().written == NOTHING
+    assert sync(full=True).written == NOTHING
     ward.put(pain(person("gone-a"), CHANGED, 1))
     sync()
     assert made_of(ward, source)
@@ -108,4 +108,4 @@ def test_results_follow_what_becomes_of_their_sources(ward: Ward, tmp_path: Path
     census = done(run_sync(chosen, census=True, pull_only=True)).compared
     assert {(one.missing, one.unknown) for one in census.values()} == {(0, 0)}
     assert rebuild(chosen).agrees
-    assert sync().written == NOTHING
+    assert sync(full=True).written == NOTHING

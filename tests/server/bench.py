@@ -56,7 +56,7 @@ class Bench:
         """Without faults one run makes everything as if nothing had happened (I1), and a second writes 0."""
         self.faults.clear()
         summary = done(self.run(recreate=True, retract=True))
-        assert self.run().written == NOTHING
+        assert done(self.run(full=True)).written == NOTHING
         with closing(Ward(self.server.base_url)) as ward:
             results, provenance = ward.results(), ward.all("Provenance")
         assert results

@@ -173,7 +173,7 @@ def test_F43_F44_F45_a_full_disk_is_74_a_killed_run_leaves_no_lock_and_the_next_
     holder.send_signal(signal.SIGKILL)
     holder.communicate(timeout=10)
     done(run_sync(site.settings))
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, full=True)).written == NOTHING
 
 
 def meanings(site: Site) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def test_I15_F45_of_two_processes_started_at_once_one_syncs_and_one_is_busy_or_f
     results = site.ward.results()
     assert len(site.ward.all("Provenance")) == len(results) > 0
     assert {one["meta"]["versionId"] for one in results.values()} == {"1"}
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, full=True)).written == NOTHING
 
 
 def without_power_over_files() -> None:
@@ -281,7 +281,7 @@ def test_F44_a_state_folder_or_store_that_may_not_be_written_is_74_and_stays_as_
             path.chmod(kept)
         assert process.returncode == 74, (path.name, said)
         assert {one.name: one.read_bytes() for one in folder.iterdir()} == before
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, full=True)).written == NOTHING
 
 
 _HOLD = """

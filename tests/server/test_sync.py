@@ -157,6 +157,8 @@ def test_a_first_run_creates_the_outcomes_and_a_second_writes_nothing(settled: S
     assert second.planned.unchanged == first.planned.create
     assert (second.planned.create, second.planned.update, second.planned.retract) == (0, 0, 0)
     assert second.written == NOTHING
+    full = done(run(server, folder, full=True))  # planned from all data, where the second found nothing new
+    assert (full.planned, full.written) == (second.planned, NOTHING)
     assert ward.versions() == before
 
 
@@ -225,7 +227,7 @@ def test_a_score_entered_in_error_changes_or_withdraws_what_rested_on_it(
     results = ward.results()
     for name in relief:
         assert results[name]["status"] == "entered-in-error" or results[name]["valueQuantity"]["value"] != 14
-    assert done(run(server, tmp_path)).written == NOTHING
+    assert done(run(server, tmp_path, full=True)).written == NOTHING
 
 
 def test_a_treatment_entered_in_error_withdraws_its_results_and_its_return_restores_them(

@@ -76,7 +76,7 @@ class Site:
     def check(self) -> None:
         """I1, I2, I3, I7, I8: one clean run, and all is as if nothing had happened."""
         run_sync(self.settings, retract=True)
-        assert done(run_sync(self.settings)).written == NOTHING
+        assert done(run_sync(self.settings, full=True)).written == NOTHING
         results = self.ward.results()
         assert len(self.ward.all("Provenance")) == len(results)
         values = [one["identifier"][0]["value"] for one in results.values()]

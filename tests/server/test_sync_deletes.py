@@ -206,7 +206,7 @@ def test_a_result_that_another_deleted_is_told_and_stays_deleted_until_an_operat
     again = done(run(server, tmp_path, recreate=True))
     assert (again.written.created, again.written.externally_deleted) == (1, 0)
     assert name in ward.results()
-    assert done(run(server, tmp_path)).written == NOTHING
+    assert done(run(server, tmp_path, full=True)).written == NOTHING
 
 
 def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_I7_I3_an_old_backup_that_was_put_back_takes_our_later_results_for_nobod
     assert (plan.create, plan.update, plan.retract) == (0, 0, 0)
 
 
-def test_I10_a_result_without_a_line_is_withdrawn_when_nothing_supports_it(
+def test_I10_a_result_without_a_line_that_nothing_supports_is_withdrawn_when_an_operator_insists(
     server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
     done(apart(server, tmp_path))
@@ -285,7 +285,9 @@ def test_I10_a_result_without_a_line_is_withdrawn_when_nothing_supports_it(
     ward.put(
         {**result, "id": "another", "identifier": [{"system": "urn:x", "value": "y"}], "subject": reference}
     )
-    done(apart(server, tmp_path))
+    assert "not of this installation" in " ".join(done(apart(server, tmp_path)).notes)
+    assert ward.all("Observation")["srs-old"]["status"] == result["status"]
+    done(apart(server, tmp_path, retract=True))
     after = ward.all("Observation")
     assert after["srs-old"]["status"] == "entered-in-error"
     assert after["another"]["status"] != "entered-in-error"

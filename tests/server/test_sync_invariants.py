@@ -72,11 +72,11 @@ def test_I1_I2_I3_I7_hold_after_every_sync_of_a_long_random_story(site: Site) ->
         done(run_sync(site.settings, retract=True))
         with open_store(site.folder / "state", site.server.base_url) as store:
             assert {f"{kind}/{name}" for kind, name in store.fingerprints()} == live(site.ward)
-        assert done(run_sync(site.settings)).written == NOTHING
+        assert done(run_sync(site.settings, full=True)).written == NOTHING
         identities = [one["identifier"][0]["value"] for one in site.ward.results().values()]
         assert len(identities) == len(set(identities))
     assert rebuild(site.settings).agrees
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, full=True)).written == NOTHING
 
 
 def test_I4_what_becomes_visible_later_than_it_is_stamped_is_not_lost(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_I19_a_wrong_local_clock_changes_only_stamps(site: Site, years: int) -> 
     right = Clockwork()
     wrong = Machine(now=lambda: right.now() + timedelta(days=365 * years))
     first = done(run_sync(site.settings, machine=wrong))
-    assert done(run_sync(site.settings)).written == NOTHING
+    assert done(run_sync(site.settings, full=True)).written == NOTHING
     site.ward.put(pain(person("a"), CHANGED, 7))
     assert done(run_sync(site.settings, machine=wrong)).pulled["Observation"].changed == 1
     assert first.watermarks["Observation"][:4] == str(right.now().year)
