@@ -12,14 +12,16 @@ from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.dose import ALPHA_BETA, EXTRAPOLATED_ABOVE, bed, eqd2
 from fhir_srs.endpoints.history import converted
 from fhir_srs.endpoints.opioids import omed_on
+from fhir_srs.estimates.figures import rows_of
 from fhir_srs.estimates.groups import GROUPINGS, UNKNOWN
 from fhir_srs.estimates.responses import is_assessable, pain_rows
-from fhir_srs.model import Event, Lesion, Mapped, Patient, Response
+from fhir_srs.model import Event, Lesion, Mapped, Patient, Response, Status, TimeToEvent
 
 DAYS_PER_YEAR = 365.25
 # How long before treatment a performance status still describes the patient [E]; as the pain baseline.
 BASELINE_DAYS = timedelta(days=28)
 NOT_RECORDED = "not recorded"
+EARLY = 91  # days: three months (spec/statistics.md section 1)
 EXTRAPOLATED = f"(lq-extrapolated above {EXTRAPOLATED_ABOVE} Gy a fraction)"
 
 
@@ -44,6 +46,7 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
     lesion: Lesion
     patient: Patient | None
     response: Response
+    survival: TimeToEvent | None
     ecog: Decimal | None
     omed: Decimal | None
 
@@ -83,6 +86,7 @@ def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
             performance.setdefault(event.patient, []).append(event)
         if event.kind == "opioid" and (event.on is None or event.on.last <= outcomes.data_cutoff):
             opioids.setdefault(event.patient, []).append(converted(event, outcomes.study))
+    survival = {row.patient: row for row in rows_of(outcomes, "overall-survival")}
     for row in pain_rows(outcomes):
         if row.window == "best" and row.variant is None and row.lesion_id:
             lesion = lesions[row.lesion_id]
@@ -91,6 +95,7 @@ def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
                 lesion=lesion,
                 patient=patients.get(row.patient),
                 response=row,
+                survival=survival.get(row.patient),
                 ecog=ecog,
                 omed=_omed(opioids.get(row.patient, []), lesion),
             )
@@ -130,6 +135,17 @@ def _effective(one: Treated, of: Callable[[int, Decimal, Decimal], Decimal]) -> 
 
 def _plain(value: Decimal | int | None) -> float | None:
     return None if value is None else float(value)
+
+
+def _vital(one: Treated) -> str:
+    """What became of the patient by day `EARLY` after this lesion: who dies soon is not scored."""
+    end, row = one.lesion.end.day if one.lesion.end else None, one.survival
+    if end is None or row is None or row.until is None:
+        return UNKNOWN
+    days = (row.until - end).days
+    if row.status is Status.EVENT and days <= EARLY:
+        return "died"
+    return "alive" if days >= EARLY else "not followed so long"
 
 
 def _opioid(one: Treated) -> str:
@@ -173,6 +189,7 @@ CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
     ("opioid at treatment", _opioid),
     ("cord compression", lambda one: GROUPINGS["cord-compression"](one.lesion)),
     ("prior radiation of a level", lambda one: GROUPINGS["prior-radiation"](one.lesion)),
+    (f"{EARLY} days after treatment", _vital),
 )
 
 

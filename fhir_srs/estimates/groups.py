@@ -25,6 +25,8 @@ UNKNOWN = "unknown"
 DOSES = ((Decimal(10), "below 10 Gy"), (Decimal("16.01"), "10 to 16 Gy"), (Decimal(20), "17 to 19 Gy"))
 HIGHER = ((Decimal(24), "20 to 23 Gy"), (Decimal(1000), "24 Gy and more"))
 
+DOSE_NAMES = tuple(name for _, name in (*DOSES, *HIGHER))
+
 
 def _dose(lesion: Lesion) -> str:
     """Dose per fraction; the linear-quadratic model is not asked (section 13)."""
@@ -68,7 +70,7 @@ GROUPINGS: Mapping[str, Callable[[Lesion], str]] = MappingProxyType(
 
 
 def estimate_by(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> list[Estimate]:
-    """All figures of each group of *by* (a key of GROUPINGS), `group` saying which; groups by name."""
+    """All figures of each group of *by* (a key of GROUPINGS), `group` saying which; doses ascend."""
     return [
         _marked(msgspec.structs.replace(one, group=f"{by}: {group}"))
         for group, part in _parts(outcomes, lesions, by)
@@ -131,9 +133,14 @@ def _first_day(zero: PartialDate | None) -> tuple[bool, date]:
     return (zero is None or zero.day is None, zero.first if zero else date.max)
 
 
+def _place(name: str) -> tuple[int, str]:
+    """Doses in their order, all else by name."""
+    return (DOSE_NAMES.index(name) if name in DOSE_NAMES else 0), name
+
+
 def _parts(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> Iterator[tuple[str, Outcomes]]:
     own, group = group_of(outcomes, lesions, by)
-    for name in sorted({group(row) for row in outcomes.times}):
+    for name in sorted({group(row) for row in outcomes.times}, key=_place):
         yield (
             name,
             msgspec.structs.replace(

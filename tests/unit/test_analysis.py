@@ -17,7 +17,7 @@ from fhir_srs.estimates.sensitivity import sensitivity
 from fhir_srs.model import to_json
 from fhir_srs.report.analysis import analyses_json, analyses_text
 from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
-from tests.spec.timelines import draw
+from tests.spec.timelines import LATER, draw
 
 CUTOFF = date(2026, 6, 30)
 RANDOM = map_resources(random_cohort(60, 7).resources, profile=load_profile("mcode"))
@@ -80,6 +80,35 @@ def test_the_baseline_table_of_the_ryu_cohort_has_61_lesions_of_which_37_evaluab
     (dose,) = [one for one in table if one.name == "dose, Gy"]
     assert dose.all is not None
     assert (dose.all[1] >= 10, dose.all[2] <= 16) == (True, True)
+
+
+def test_who_died_early_is_among_those_whose_pain_was_not_evaluable() -> None:
+    """Missing pain is informative: three months after treatment the ones are alive, the others are not."""
+    drawing = (
+        "1/A | -3 | pain | 7\n1/A | 30 | pain | 2\n1/- | 300 | contact |\n"
+        "2/A | -3 | pain | 7\n2/- | 91 | death |\n"
+        "3/A | -3 | pain | 7\n3/- | 40 | contact |\n"
+        "4/A | -3 | pain | 7\n4/A | 30 | pain | 7\n4/- | 92 | death |"
+    )
+    mapped = draw(drawing)
+    table = analyse(mapped, load_study("ryu2008"), LATER, Asked(baseline=True)).baseline
+    found = {
+        one.category: (one.evaluable, one.not_evaluable)
+        for one in table
+        if one.name == "91 days after treatment"
+    }
+    assert found == {
+        "alive": ((2, 2), (0, 2)),
+        "died": ((0, 2), (1, 2)),
+        "not followed so long": ((0, 2), (1, 2)),
+    }
+
+
+def test_groups_of_dose_ascend() -> None:
+    groups = analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(by="dose-group")).groups
+    names = list(dict.fromkeys(one.group for one in groups))
+    assert names[0] == "dose-group: below 10 Gy"
+    assert names[1:] == sorted(names[1:], key=lambda name: name or "")
 
 
 def test_opioids_at_treatment_are_known_of_lesions_whose_pain_was_not_scored() -> None:
