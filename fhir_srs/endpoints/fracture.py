@@ -162,7 +162,7 @@ def _felt(fracture: Occurrence, shown: Occurrence) -> Occurrence:
 def _stabilised(course: Course) -> Occurrence | None:
     """Cement or fixation, or radiation again: what a segment does afterwards is not the first course's."""
     again = course.retreatment
-    if again is None:
+    if again is None or not again.dated:
         return None
     return Occurrence(on=again.on, description=again.description, sources=again.sources, cause="retreatment")
 

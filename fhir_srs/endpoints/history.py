@@ -16,6 +16,7 @@ from fhir_srs.endpoints.opioids import by_table
 from fhir_srs.endpoints.study import Study
 from fhir_srs.model import Event, Lesion, Mapped
 
+COARSE = "retreatment-date-partial"
 REINTERVENTIONS = frozenset({"retreatment", "surgery"})
 # Re-irradiation is not given sooner (spec/endpoints.md section 15).
 REIRRADIATION_GAP = timedelta(days=28)
@@ -24,13 +25,19 @@ ALIVE = frozenset({"pain", "imaging", "disease-status", "retreatment", "surgery"
 
 
 class Retreatment(msgspec.Struct, frozen=True, kw_only=True):
-    """Radiation or surgery at the segment; *failure* unless it is known to be for neither pain nor growth."""
+    """
+    Radiation or surgery at the segment; *failure* unless it is known to be for neither pain nor growth.
+
+    Of one that is not *dated*, known to the month alone, *on* is the first day that it may have been: nothing
+    counts from then on, and it is no event, since a partial date sets none (section 1).
+    """
 
     on: date
     failure: bool
     description: str
     sources: tuple[str, ...]
     flags: tuple[str, ...] = ()
+    dated: bool = True
 
 
 class Death(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,13 +141,13 @@ def _retreatment(
     """The first of: a later lesion at a shared level, on its first fraction; radiation or surgery there."""
     zero = time_zero(lesion, study)
     t0 = zero.day if zero else None
+    again = [other for other in treated if shares(other, lesion) and before(lesion, other)]
+    told = [one for one in events if one.kind in REINTERVENTIONS and one.lesion_id == lesion.lesion_id]
     found = [
-        *(
-            _again(other, events, t0, study)
-            for other in treated
-            if shares(other, lesion) and before(lesion, other)
-        ),
-        *(_intervention(event, study) for event in events if event.lesion_id == lesion.lesion_id),
+        *(_again(other, events, t0, study) for other in again),
+        *(_intervention(event, study) for event in told),
+        *(_coarse(one.start, one.sources, t0) for one in again),
+        *(_coarse(one.on, (one.source,), t0) for one in told),
     ]
     last = _last_day(events)
     later = [one for one in found if one is not None and (t0 is None or one.on > t0) and one.on <= last]
@@ -161,12 +168,23 @@ def _again(lesion: Lesion, events: Sequence[Event], t0: date | None, study: Stud
 
 
 def _intervention(event: Event, study: Study) -> Retreatment | None:
-    if event.kind not in REINTERVENTIONS or event.on is None or event.on.day is None:
+    if event.on is None or event.on.day is None:
         return None
     failure, flags = _reason([event], study)
     text = f"{event.kind} at the segment"
     return Retreatment(
         on=event.on.day, failure=failure, description=text, sources=(event.source,), flags=flags
+    )
+
+
+def _coarse(on: PartialDate | None, sources: tuple[str, ...], t0: date | None) -> Retreatment | None:
+    """A retreatment of which the day is not known, from the first that it may have been on."""
+    if on is None or on.day is not None or t0 is None or on.last <= t0:
+        return None
+    first = max(on.first, t0 + timedelta(days=1))
+    text = "retreatment of the segment on an unknown day"
+    return Retreatment(
+        on=first, failure=False, description=text, sources=sources, flags=(COARSE,), dated=False
     )
 
 

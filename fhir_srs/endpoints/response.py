@@ -164,8 +164,9 @@ def gone(course: Course, window: Window) -> str | None:
     """Why a lesion cannot be seen in *window* at all: death or retreatment before its first day."""
     if course.death and course.death.on and course.day(course.death.on) < window.first:
         return "died-before-window"
-    if course.retreatment and course.day(course.retreatment.on) < window.first:
-        return "retreated-before-window"
+    again = course.retreatment
+    if again and course.day(again.on) < window.first:
+        return "retreated-before-window" if again.dated else "date-too-coarse"
     return None
 
 

@@ -143,6 +143,11 @@ def test_the_first_reason_that_applies_is_given(drawing: str, reason: str, cutof
     assert response(outcomes(drawing, "icpre2012", day(cutoff)), "1-month").reason == reason
 
 
+def test_a_retreatment_in_a_month_before_the_window_leaves_its_class_unknown() -> None:
+    drawing = "A | -3 | pain | 7\nA | 2024-03 | surgery | for-pain\nA | 91 | pain | 2"
+    assert response(outcomes(drawing), "3-month").reason == "date-too-coarse"
+
+
 def test_flare_only_stands_before_an_unknown_opioid_dose() -> None:
     row = response(outcomes("A | -3 | pain | 7\nA | 10 | pain | 6", "icpre2012"), "best")
     assert row.reason == "flare-window-only"

@@ -112,6 +112,8 @@ FRACTURE = {
         "A | -5 | fracture |\nA | 90 | fracture |", "event 90", "baseline-fracture"),
     "cement afterwards competes": (
         "A | 30 | imaging |\nA | 60 | surgery | other-reason", "competing 60 retreatment", ""),
+    "cement in a known month": (
+        "A | 30 | imaging |\nA | 2024-04 | surgery | other-reason\nA | 90 | fracture |", "censored 30", ""),
     "stabilised before": (
         "A | -5 | surgery | other-reason\nA | 90 | imaging |", "out: stabilised-before-treatment", ""),
     "death competes": ("A | 90 | imaging |\n- | 200 | death |", "competing 200 death", ""),
@@ -176,6 +178,8 @@ RETREATMENT = {
     "radiation again": ("A | 200 | retreatment | for-pain", "event 200"),
     "an operation for another reason": ("A | 200 | surgery | other-reason", "event 200"),
     "a later lesion of the level": ("B | 300 | srs | T8", "event 300"),
+    "radiation again in a known month": (
+        "A | 2024-07 | retreatment | for-pain\n- | 250 | death |", "censored 172"),
     "death": ("- | 250 | death |", "competing 250 death"),
     "alive": ("- | 250 | contact |", "censored 250"),
 }  # fmt: skip

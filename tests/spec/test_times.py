@@ -67,6 +67,12 @@ RELAPSE = {
     "retreatment for another reason": (
         "A | 50 | pain | 2\nA | 60 | surgery | other-reason\nA | 70 | pain | 9", "censored 36"),
     "a later lesion at the level": ("B | 60 | srs | T8\nA | 50 | pain | 2", "event 46"),
+    "a later lesion at the level in a known month: nothing counts from its first day on": (
+        "A | 50 | pain | 2\nB | 2024-04 | srs | T8\nA | 90 | pain | 9", "censored 36"),
+    "an operation in a known month, for pain": (
+        "A | 50 | pain | 2\nA | 2024-04 | surgery | for-pain\nA | 90 | pain | 9", "censored 36"),
+    "an operation in a month before relief ends nothing": (
+        "A | 50 | pain | 2\nA | 2023-12 | surgery | for-pain\nA | 90 | pain | 6", "event 76"),
     "a later lesion elsewhere is none": ("B | 60 | srs | L2\nA | 50 | pain | 2", "censored 36"),
     "the dead are censored at the last score too": ("A | 50 | pain | 2\n- | 60 | death |", "censored 36"),
 }  # fmt: skip
