@@ -89,10 +89,15 @@ def check_profile(
 def explain_profile(sources: Sources, profile: ProfileName = "mcode") -> None:
     """Say of each resource which rule took it, or why none did."""
     from fhir_srs import load_profile
-    from fhir_srs.files import read_sources
+    from fhir_srs.files import Place, read_sources
     from fhir_srs.report.profiles import explained, taken_lines
 
-    found = explained(read_sources(sources, notice=note), load_profile(profile))
+    place = Place()
+    found = explained(
+        read_sources(sources, note, place),
+        load_profile(profile),
+        unread=lambda path: note(place.unread(path)),
+    )
     if not found:
         raise DataError("no readable FHIR resource in the sources")
     say("\n".join(taken_lines(found)))

@@ -10,6 +10,7 @@ import msgspec
 
 from fhir_srs import r4
 from fhir_srs.mapping import map_resources
+from fhir_srs.mapping.cohort import Unread
 from fhir_srs.mapping.facts import Use
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.reading import Mended, read
@@ -32,14 +33,16 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     how: tuple[str, ...] = ()
 
 
-def explained(bodies: Iterable[bytes], profile: Profile) -> list[Taken]:
+def explained(bodies: Iterable[bytes], profile: Profile, unread: Unread) -> list[Taken]:
     """What becomes of each resource in *bodies*, sorted by reference.
 
-    A resource that could not be read has no reference and is not listed; the issues have it.
+    What could not be read has no reference and is not listed: *unread* is told, as `map_resources` says.
     """
     uses: dict[str, Use] = {}
     codes: dict[str, tuple[str, ...]] = {}
-    mapped = map_resources(_noting_codes(bodies, codes), profile=profile, fate=uses.__setitem__)
+    mapped = map_resources(
+        _noting_codes(bodies, codes), profile=profile, unread=unread, fate=uses.__setitem__
+    )
     lesions, events = _lesions(mapped), _events(mapped)
     refused, remarks = _issues(mapped, used=False), _issues(mapped, used=True)
     found: list[Taken] = []

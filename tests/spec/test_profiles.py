@@ -239,6 +239,17 @@ def test_explain_names_the_rule_of_each_resource_and_no_value(
     assert "1950" not in "".join(lines)
 
 
+def test_explain_says_where_what_it_could_not_read_stood(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    first = json.dumps(patient()) + "\n"
+    (tmp_path / "a.ndjson").write_text(first + '{"resourceType": "Observ')
+    assert run(["profile", "explain", str(tmp_path)]) == 0
+    out, err = capfd.readouterr()
+    assert "Patient/p  used" in out
+    assert f"a.ndjson: offset {len(first)}: not a readable resource" in err
+
+
 def test_a_text_rule_says_that_it_was_one() -> None:
     found = mapped("epic-like", "epic-like")
     assert said(found, "p2") == {"code-text-only"}
