@@ -183,10 +183,14 @@ def _lesion(
     identity = _identity(best.volume, name, target)
     reasons = {*target.reasons, *told.reasons, *doubts, *_unnamed(best.volume, name, patient)}
     reasons = (reasons - {"fractions-missing"}) | {"fractions-from-procedures"} if counted else reasons
+    start = course.start
+    end = course.end or (start if fractions == 1 else None)
+    if start is not None and end is None and not told.provisional:
+        reasons.add("date-missing")
+        ledger.note(course.key, "date-missing", "performedPeriod.end")
     ledger.use(*(one.volume.key for one in tumours))
     for reason in sorted(reasons - {one.reason for one in ledger.issues if one.resource == course.key}):
         ledger.note(course.key, reason)
-    start = course.start
     lesion = Lesion(
         lesion_id=content_id(patient.key, start.text if start else None, identity),
         patient=patient.patient,
@@ -197,7 +201,7 @@ def _lesion(
         levels=target.levels,
         region=target.region,
         start=start,
-        end=course.end or (start if fractions == 1 else None),
+        end=end,
         dose_gy=best.dose,
         fractions=fractions,
         technique=technique,

@@ -246,6 +246,9 @@ STATES: dict[str, Row] = {
     "a month": (
         [V, course("c", SIXTEEN, **days("2024-03", "2024-03"))], ["T8 16 x1 SRS 2024-03"], {"date-partial"}),
     "no date": ([V, course("c", SIXTEEN, performedPeriod=None)], ["T8 16 x1 SRS -"], {"date-missing"}),
+    "three fractions, of which nobody says when they ended": (
+        [V, course("c", dose("v", cgy(2700), 3), **days("2024-03-05"))], ["T8 27 x3 SBRT"], {"date-missing"}),
+    "one fraction needs no end": ([V, course("c", SIXTEEN, **days("2024-03-05"))], ["T8 16 x1 SRS"], set()),
     "30 February": (
         [V, course("c", SIXTEEN, **days("2024-02-30", "2024-02-30"))], ["T8 16 x1 SRS -"],
         {"date-not-valid"}),
