@@ -16,6 +16,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "windows": "visit windows: first, last and target day after day 0",
         "attribution": "for which lesion a pain score of the patient, without a site, counts",
         "min_baseline_pain": "with less pain at baseline a lesion has no response",
+        "severity_cuts": "up to which score pain at baseline is mild, and moderate; it decides nothing else",
         "rule": "which categories a change of pain and opioid dose can have",
         "pain_delta": "how many points make a response, or a progression",
         "analgesics": "whether the opioid dose counts in the response",

@@ -114,6 +114,7 @@ class Study(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     windows: dict[str, tuple[int, int, int]]
     attribution: Literal["site", "single", "index"]
     min_baseline_pain: Decimal
+    severity_cuts: tuple[int, int]
     rule: Rule
     pain_delta: Decimal
     analgesics: Literal["aware", "blind"]

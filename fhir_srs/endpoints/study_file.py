@@ -166,6 +166,7 @@ RANGES: Mapping[str, tuple[Decimal | int, Decimal | int]] = MappingProxyType(
         "baseline_first_day": (-3650, 0),
         "windows": _LATER,
         "min_baseline_pain": (0, 10),
+        "severity_cuts": (1, 9),
         "pain_delta": _SCORE,
         "omed_fall": (Decimal("0.01"), Decimal("0.99")),
         "omed_rise": (Decimal("1.01"), 100),
@@ -208,6 +209,8 @@ def _contradictions(study: Study) -> Iterator[str]:
         yield "secondary_sites: no-worsening asks for unit = index-lesion"
     if study.best_first_day > study.best_last_day:
         yield "best_last_day: before best_first_day"
+    if study.severity_cuts[0] >= study.severity_cuts[1]:
+        yield "severity_cuts: moderate must end above mild"
     if study.dose_low_gy > study.dose_high_gy:
         yield "dose_high_gy: below dose_low_gy"
     yield from _bad_windows(study)

@@ -9,6 +9,7 @@ from statistics import median
 import msgspec
 
 from fhir_srs.endpoints import Outcomes
+from fhir_srs.endpoints.comedication import CLASSES, taken
 from fhir_srs.endpoints.dose import ALPHA_BETA, EXTRAPOLATED_ABOVE, bed, eqd2
 from fhir_srs.endpoints.history import converted
 from fhir_srs.endpoints.opioids import omed_on
@@ -49,6 +50,8 @@ class Treated(msgspec.Struct, frozen=True, kw_only=True):
     survival: TimeToEvent | None
     ecog: Decimal | None
     omed: Decimal | None
+    drugs: frozenset[str] | None
+    severity_cuts: tuple[int, int]
 
 
 def baseline_table(mapped: Mapped, outcomes: Outcomes) -> list[Characteristic]:
@@ -98,6 +101,8 @@ def _treated(mapped: Mapped, outcomes: Outcomes) -> Iterator[Treated]:
                 survival=survival.get(row.patient),
                 ecog=ecog,
                 omed=_omed(opioids.get(row.patient, []), lesion),
+                drugs=_drugs(opioids.get(row.patient, []), lesion),
+                severity_cuts=outcomes.study.severity_cuts,
             )
 
 
@@ -116,6 +121,14 @@ def _omed(opioids: Sequence[Event], lesion: Lesion) -> Decimal | None:
     """The OMED on the day of the first fraction: known of a lesion whether its pain was scored or not."""
     start = lesion.start.day if lesion.start else None
     return None if start is None else omed_on(start, opioids).value
+
+
+def _drugs(records: Sequence[Event], lesion: Lesion) -> frozenset[str] | None:
+    """The classes of other drugs taken on the day of the first fraction; None where no drug is recorded."""
+    start = lesion.start.day if lesion.start else None
+    if start is None or not records:
+        return None
+    return frozenset(name for name in CLASSES if taken(records, name, start))
 
 
 def _age(one: Treated) -> float | None:
@@ -152,20 +165,21 @@ def _opioid(one: Treated) -> str:
     return UNKNOWN if one.omed is None else "yes" if one.omed else "no"
 
 
+def _takes(name: str) -> Callable[[Treated], str]:
+    """Whether a drug of the class *name* was taken; without a record of any drug nobody knows."""
+    return lambda one: UNKNOWN if one.drugs is None else "yes" if name in one.drugs else "no"
+
+
 def _severity(one: Treated) -> str:
-    """Cut-points of Chow 2008 (PMID 18572084): 1-4, 5-6, 7-10."""
-    pain = one.response.baseline
+    """Mild and moderate up to the cut-points of the study, severe above (section 2)."""
+    pain, (mild, moderate) = one.response.baseline, one.severity_cuts
     if pain is None:
         return NOT_RECORDED
-    return next(name for limit, name in SEVERITIES if pain <= limit)
-
-
-SEVERITIES = (
-    (Decimal(0), "0, none"),
-    (Decimal(4), "1-4, mild"),
-    (Decimal(6), "5-6, moderate"),
-    (Decimal(10), "7-10, severe"),
-)
+    if pain == 0:
+        return "0, none"
+    bands = ((1, mild, "mild"), (mild + 1, moderate, "moderate"), (moderate + 1, 10, "severe"))
+    first, last, name = next(band for band in bands if pain <= band[1])
+    return f"{first}-{last}, {name}" if first < last else f"{last}, {name}"
 
 
 NUMBERS: tuple[tuple[str, Callable[[Treated], float | None]], ...] = (
@@ -187,6 +201,7 @@ CATEGORIES: tuple[tuple[str, Callable[[Treated], str]], ...] = (
     ("dose per fraction", lambda one: GROUPINGS["dose-group"](one.lesion)),
     ("pain at baseline, by severity", _severity),
     ("opioid at treatment", _opioid),
+    *((f"{name} at treatment", _takes(name)) for name in CLASSES),
     ("cord compression", lambda one: GROUPINGS["cord-compression"](one.lesion)),
     ("prior radiation of a level", lambda one: GROUPINGS["prior-radiation"](one.lesion)),
     (f"{EARLY} days after treatment", _vital),

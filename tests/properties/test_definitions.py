@@ -57,7 +57,7 @@ OTHERS: dict[str, object] = {
     "acute_days": 10,
 }
 PRINTED = {"response_at", "primary", "relapse_first", "duration_first", "control_first", "landmark_days"}
-PRINTED |= {"sensitivity"}
+PRINTED |= {"sensitivity", "severity_cuts"}
 BASE = load_study("icpre2012")
 Key = tuple[str, str | None]
 

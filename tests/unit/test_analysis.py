@@ -9,6 +9,7 @@ import pytest
 from fhir_srs import load_profile, map_resources
 from fhir_srs.cli import run
 from fhir_srs.endpoints import derive, load_study, shipped_studies
+from fhir_srs.endpoints.study_file import changed
 from fhir_srs.errors import UsageError
 from fhir_srs.estimates import estimate
 from fhir_srs.estimates.analysis import Asked, analyse
@@ -120,6 +121,34 @@ def test_opioids_at_treatment_are_known_of_lesions_whose_pain_was_not_scored() -
     table = analyse(mapped, load_study("icpre2012"), CUTOFF, Asked(baseline=True)).baseline
     found = {one.category: (one.evaluable, one.not_evaluable) for one in table if "opioid at" in one.name}
     assert found == {"yes": ((0, 1), (1, 2)), "no": ((1, 1), (0, 2)), "unknown": ((0, 1), (1, 2))}
+
+
+@pytest.mark.parametrize(("cuts", "expected"), [
+    ([4, 6], {"0, none": 1, "1-4, mild": 2, "5-6, moderate": 2, "7-10, severe": 1}),
+    ([4, 8], {"0, none": 1, "1-4, mild": 2, "5-8, moderate": 3}),
+    ([5, 6], {"0, none": 1, "1-5, mild": 3, "6, moderate": 1, "7-10, severe": 1}),
+])  # fmt: skip
+def test_severity_of_pain_is_by_the_cut_points_of_the_study(
+    cuts: list[int], expected: dict[str, int]
+) -> None:
+    """Section 2: Chow 2008, Chow 2016 and McDonald 2016."""
+    mapped = draw(
+        "\n".join(f"{number}/A | -3 | pain | {pain}" for number, pain in enumerate((0, 1, 4, 5, 6, 8)))
+    )
+    study = changed(load_study("icpre2012"), {"severity_cuts": cuts})
+    table = analyse(mapped, study, CUTOFF, Asked(baseline=True)).baseline
+    found = {one.category: one.all[0] for one in table if "severity" in one.name and one.all}
+    assert found == expected
+
+
+def test_other_drugs_at_treatment_are_in_the_baseline_table() -> None:
+    mapped = draw(
+        "1/A | -3 | pain | 7\n1/- | -20..90 | opioid | 0 not-opioid steroid\n"
+        "2/A | -3 | pain | 7\n2/- | -20..-1 | opioid | 0 not-opioid steroid\n3/A | -3 | pain | 7"
+    )
+    table = analyse(mapped, load_study("icpre2012"), CUTOFF, Asked(baseline=True)).baseline
+    found = {one.category: one.all[0] for one in table if one.name == "steroid at treatment" and one.all}
+    assert found == {"yes": 1, "no": 1, "unknown": 1}
 
 
 def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_ways() -> None:

@@ -140,6 +140,8 @@ BAD = {
         '[primary]\nbasis = "memory"\nvalue = [{ label = "CR" }, { endpoint = 3 }]',
         ["published_criteria.colour: unknown", "published_criteria.schedules: ",
          "primary[0].endpoint: missing", "primary[1].endpoint: "]),
+    "cut-points the wrong way round": (
+        BASED + '[severity_cuts]\nvalue = [6, 4]\nbasis = "assumed"', ["severity_cuts: moderate must end"]),
     "a word that is none of the choices": (
         BASED + '[omed_table]\nvalue = "mine"\nbasis = "assumed"',
         ["omed_table: must be one of cdc-2022, cdc-2016, cancer-canada, site"]),
