@@ -15,6 +15,7 @@ from fhir_srs.endpoints.definitions import DEFINITIONS, TAKEN
 from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.mapping.standards import omed_tables
 from fhir_srs.report.parameters import parameter_rows
+from fhir_srs.results.terms import ABSENT
 
 STUDIES = ("ryu2008", "icpre2012", "spino2015", "rtog0631", "sc24")
 # Module and table of tests/spec, the heading, what the last column holds, what is to be known of all cases.
@@ -34,7 +35,6 @@ TABLES = (
     ("test_rtog", "SECOND", "RTOG 0631: second sites", "responder, reason",
      "The index lesion A fell from 7 to 2; B was treated ten days later."),
     ("test_rtog", "INDEXES", "RTOG 0631: which lesion is the index", "index", ""),
-    ("test_not_evaluable", "REASONS", "Not evaluable", "", "Study `icpre2012`, window of the first month."),
     ("test_times", "RELIEF", "Time to relief", "ended by, on day", "Study `ryu2008`; baseline 7 on day -3."),
     ("test_times", "RELAPSE", "Relapse after relief", "ended by, days from relief",
      "Study `ryu2008`; baseline 7, relief to 2 on day 14."),
@@ -84,7 +84,7 @@ own, `A` without a line of its own is treated in one fraction on day 0.
 
 def endpoints(_: str) -> str:
     """The whole page."""
-    parts = [INTRODUCTION, *_studies(), *_definitions(), *_icpre(), *_tables(), *_refusals()]
+    parts = [INTRODUCTION, *_studies(), *_definitions(), *_icpre(), *_tables(), *_reasons(), *_refusals()]
     for module, name, title, last, known in TABLES:
         table = getattr(import_module(f"tests.spec.{module}"), name)
         parts += [f"## {title}\n", *([f"{known}\n"] if known else []), *_drawn(table, last), ""]
@@ -142,6 +142,21 @@ def _definitions() -> Iterator[str]:
     for (endpoint, variant), one in DEFINITIONS.items():
         further = [name for name in one.parameters if name not in TAKEN]
         yield _row([endpoint, variant or "-", one.rule, one.section, ", ".join(further)])
+    yield ""
+
+
+def _reasons() -> Iterator[str]:
+    yield "## Not evaluable\n"
+    yield (
+        "Where several apply, the first of: `not-yet-due`, those of the baseline, `died-before-window`, "
+        "`retreated-before-window`, `date-too-coarse`, `pain-not-attributable`, `flare-window-only`, "
+        "`no-score-in-window`, `omed-unknown`, `omed-evidence-mismatch`. Drawn for the first month under "
+        "`icpre2012`.\n"
+    )
+    yield _row(["reason", "means", "drawing"])
+    yield _row(["---"] * 3)
+    for name, drawing in import_module("tests.spec.test_not_evaluable").REASONS.items():
+        yield _row([f"`{name}`", ABSENT[name][1], _drawing(drawing)])
     yield ""
 
 

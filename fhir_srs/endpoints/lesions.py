@@ -117,7 +117,7 @@ def relief_interval(subject: Subject, one: Progress) -> TimeToEvent:
     course = one.course
     reason = course.baseline_reason or _never_judged(one)
     if reason or one.last is None:
-        return left_out(subject, reason or "no-score-in-window", course.lesion.sources)
+        return left_out(subject, reason or _unseen(one), course.lesion.sources)
     visits = [course.day(seen.on) for seen in course.follow_up if seen.on]
     relieved = course.day(one.relief.on) if one.relief and one.relief.on else None
     row = time_to_event(subject, one.t0, events=[_relieved(one)], censor=_last(one), also=_origin(one))
@@ -142,12 +142,18 @@ def _relieved(one: Progress) -> Occurrence | None:
 def _never_judged(one: Progress) -> str | None:
     """Why no assessment can show relief or its absence: none was made, or the OMED of all is unknown."""
     if one.last is None:
-        return None if _death(one) else "no-score-in-window"
+        return None if _death(one) else _unseen(one)
     if one.relief is not None:
         return None
     how = reading(one.study)
     reasons = [judge(one.course, seen, how).reason for seen in one.course.follow_up]
     return reasons[0] if all(reasons) else None
+
+
+def _unseen(one: Progress) -> str:
+    """Why there is no follow-up score: there was one that several lesions may claim, or none."""
+    strange = any(on.last > one.t0 for on in one.course.scores.not_attributable)
+    return "pain-not-attributable" if strange else "no-score-in-window"
 
 
 def time_to_relapse(subject: Subject, one: Progress) -> TimeToEvent:
@@ -219,7 +225,7 @@ def control_a(subject: Subject, one: Progress) -> TimeToEvent:
 def control_c(subject: Subject, one: Progress) -> TimeToEvent:
     """Variant C: every lesion with follow-up; the nadir includes the baseline; no OMED arm (E7)."""
     if one.last is None:
-        return left_out(subject, "no-score-in-window", one.course.lesion.sources)
+        return left_out(subject, _unseen(one), one.course.lesion.sources)
     rule = msgspec.structs.replace(_rule(one), omed=False)
     found = relapse(one.course, one.t0, rule, first=one.course.baseline)
     return time_to_event(subject, one.t0, events=[found], censor=_last(one), also=_origin(one))

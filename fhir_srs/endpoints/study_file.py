@@ -92,14 +92,14 @@ def _study(head: Mapping[str, Any], parameters: Parameters) -> Study:
 
 
 # Names and versions stand in ids of results, in file names and at the head of columns.
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _head(head: Mapping[str, Any], text: str) -> Iterator[str]:
     for name in HEAD:
         if not isinstance(head.get(name), str):
             yield f"{name}: {'must be text' if name in head else 'missing'}"
-        elif name != "title" and not _WORD.fullmatch(head[name]):
+        elif name != "title" and not WORD.fullmatch(head[name]):
             yield f"{name}: must be of letters, digits, dots, hyphens and underscores"
     yield from (f"{name}: unknown" for name in head if name not in HEAD)
     own = head.get("name")

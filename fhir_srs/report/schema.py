@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.endpoints.study import Basis, Study
-from fhir_srs.endpoints.study_file import HEAD, PARAMETERS, shipped_studies
+from fhir_srs.endpoints.study_file import HEAD, PARAMETERS, RANGES, WORD, shipped_studies
 from fhir_srs.model import EventKind, Evidence, Region, Rung, Severity, Technique
 
 PartialDay = Annotated[
@@ -104,7 +104,7 @@ def study_schema() -> dict[str, Any]:
         [*(types[name] for name in PARAMETERS), Basis], ref_template="#/$defs/{name}"
     )
     parameters = {
-        name: {"description": MEANINGS[name], **_parameter(_numbers(one), basis)}
+        name: {"description": MEANINGS[name], **_parameter(_bounded(_numbers(one), name), basis)}
         for name, one in zip(PARAMETERS, found, strict=True)
     }
     return {
@@ -113,6 +113,7 @@ def study_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             **{name: {"type": "string"} for name in HEAD},
+            **{name: {"type": "string", "pattern": f"^{WORD.pattern}$"} for name in ("name", "version")},
             "extends": {"enum": shipped_studies()},
             **parameters,
         },
@@ -121,6 +122,19 @@ def study_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "$defs": _numbers(parts),
     }
+
+
+def _bounded(schema: Any, name: str) -> Any:
+    """*schema* with the least and most that its numbers may be."""
+    if name not in RANGES:
+        return schema
+    if isinstance(schema, list):
+        return [_bounded(one, name) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    low, high = map(float, RANGES[name])
+    ends = {"minimum": low, "maximum": high} if schema.get("type") in ("integer", "number") else {}
+    return {key: _bounded(one, name) for key, one in schema.items()} | ends
 
 
 def _numbers(schema: Any) -> Any:

@@ -19,7 +19,7 @@ CHOICES: dict[str, tuple[str, str, str, str, dict[Any, str]]] = {
         {"lesion": "out: no-score-in-window", "index-lesion": "not-index"}),
     "attribution: a score of the patient, two lesions under observation": (
         "ryu2008", TWO + "A | -3 | pain | 7\nB | -3 | pain | 5\n- | 30 | pain | 2", RELIEF, "attribution",
-        {"single": "out: no-score-in-window", "site": "out: no-score-in-window", "index": "event 30"}),
+        {"single": "out: pain-not-attributable", "site": "out: pain-not-attributable", "index": "event 30"}),
     "attribution: a score of the patient, one lesion": (
         "ryu2008", "A | 0 | srs | T8\n- | -3 | pain | 7\n- | 30 | pain | 2", RELIEF, "attribution",
         {"single": "event 30", "site": "out: pain-not-attributable", "index": "event 30"}),

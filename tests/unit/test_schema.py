@@ -98,5 +98,14 @@ def test_the_schema_of_study_files_takes_the_shipped_ones(name: str) -> None:
     Draft202012Validator.check_schema(schema)
     content = tomllib.loads(tables.text(f"studies/{name}.toml"))
     Draft202012Validator(schema).validate(content)
-    for wrong in ({"rule": {"value": "who", "basis": "assumed"}}, {"colour": "red"}, {"death_gap": 3}):
+    for wrong in (
+        {"rule": {"value": "who", "basis": "assumed"}},
+        {"colour": "red"},
+        {"death_gap": 3},
+        {"death_gap": {"value": -1, "basis": "assumed"}},
+        {"omed_rise": {"value": 0.5, "basis": "assumed"}},
+        {"windows": {"value": {"1-month": [0, 45, 30]}, "basis": "assumed"}},
+        {"landmark_days": {"value": [30, 99999], "basis": "assumed"}},
+        {"name": "a name"},
+    ):
         assert list(Draft202012Validator(schema).iter_errors(content | wrong))
