@@ -54,7 +54,8 @@ class FindingsRow:
     """One treated lesion, the rest of its truth; the columns of `truth_findings.csv` in order.
 
     Days count from the last fraction. A grade is that of before, and another from a visit on, if it changes.
-    *growth_day* and *pseudoprogression_day* are first scans, *acute* and *late* the patient's grades.
+    *growth_day* and *pseudoprogression_day* are first scans, *acute* and *late* the patient's grades. From
+    *opioid_raised_day* on no fall of pain is relief for a study that looks at analgesics.
     """
 
     patient_identifier: str
@@ -78,6 +79,7 @@ class FindingsRow:
     fracture_day: int | None
     cord_compression: bool
     retreatment_day: int | None
+    opioid_raised_day: int | None
     acute: int | None
     late: int | None
 
@@ -165,7 +167,7 @@ def _record(patient: LatentPatient, name: str, seed: int, shapes: Shapes) -> Pat
     course = draw_spine(patient, Random(f"spine:{patient_id}"))
     resources = build_patient(patient, course, patient_id, style, shapes, rng)
     spines = zip(truth, course.lesions, strict=True) if shapes.findings else ()
-    return PatientRecord(resources, truth, [_findings(row, spine, course) for row, spine in spines])
+    return PatientRecord(resources, truth, [_findings(row, spine, patient, course) for row, spine in spines])
 
 
 def _truth(patient: LatentPatient, lesion: LatentLesion, patient_id: str, style: Style) -> TruthRow:
@@ -186,7 +188,7 @@ def _truth(patient: LatentPatient, lesion: LatentLesion, patient_id: str, style:
     )
 
 
-def _findings(row: TruthRow, spine: Spine, course: SpineCourse) -> FindingsRow:
+def _findings(row: TruthRow, spine: Spine, patient: LatentPatient, course: SpineCourse) -> FindingsRow:
     neuro, neuro_later, neuro_day = _graded(spine.neuro, SCALES[spine.scale])
     walks, walks_later, walking_day = _graded(spine.walking, (False, True))
     epidural, epidural_later, epidural_day = _graded(spine.epidural, BILSKY)
@@ -212,6 +214,7 @@ def _findings(row: TruthRow, spine: Spine, course: SpineCourse) -> FindingsRow:
         fracture_day=spine.fracture_day,
         cord_compression=spine.cord_compression,
         retreatment_day=spine.retreatment_day,
+        opioid_raised_day=patient.opioid_raised_day,
         acute=_grade(course.acute),
         late=_grade(course.late),
     )

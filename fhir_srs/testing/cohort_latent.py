@@ -2,13 +2,16 @@
 
 `truth.csv` is read off these values and off nothing else (`decisions.md` 24). The courses keep apart
 what endpoints keep apart, so that a score never lies on the edge of a definition: relief is a fall of
-at least 3 points or to 0 without more opioid, which is relief under `ryu2008` and `icpre2012` alike;
-before it no fall exceeds 1 point; after it no rise exceeds 1 point until relapse, a rise of at least 3.
+at least 3 points or to 0, which is relief under `ryu2008` and, unless more opioid is taken from the day
+before on, under `icpre2012` alike; before it no fall exceeds 1 point; after it no rise exceeds 1 point
+until relapse, a rise of at least 3.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from fractions import Fraction
+from itertools import pairwise
 from random import Random
 
 from fhir_srs.model import Region, Technique
@@ -95,6 +98,14 @@ class LatentPatient:
     death: date | None
     last_contact: date
     opioids: tuple[Opioid, ...]
+
+    @property
+    def opioid_raised_day(self) -> int | None:
+        """The day of the only lesion from which more opioid is taken, None for never: no relief by ICPRE."""
+        for earlier, later in pairwise(self.opioids):
+            if later.mg_per_day > earlier.mg_per_day:
+                return (later.start - self.lesions[0].end).days
+        return None
 
 
 _REGIONS: dict[str, Region] = {"C": "cervical", "T": "thoracic", "L": "lumbar", "S": "sacral"}
@@ -276,20 +287,24 @@ def _hurts_from(lesion: LatentLesion) -> Score | None:
 
 
 def _draw_opioids(rng: Random, lesions: Sequence[LatentLesion], until: date) -> tuple[Opioid, ...]:
-    """One steady opioid in three of four patients; with one lesion it may be halved the day after relief."""
+    """One steady opioid in three of four patients.
+
+    With one lesion it may be halved the day after relief, or be half as much again from the day before.
+    """
     start = min(lesion.start for lesion in lesions) - timedelta(days=rng.randrange(40, 80))
     if rng.random() < 0.25:
         return ()
     ingredient, doses = rng.choice(_OPIOIDS)
     whole = Opioid(ingredient=ingredient, mg_per_day=rng.choice(doses), start=start, end=until)
     relief = lesions[0].relief_day
-    if len(lesions) > 1 or relief is None or rng.random() < 0.5:
+    if len(lesions) > 1 or relief is None:
         return (whole,)
-    change = lesions[0].end + timedelta(days=relief + 1)
-    if change >= until:
+    later, change = rng.choices(((1, 0), (Fraction(1, 2), 1), (Fraction(3, 2), -1)), (35, 50, 15))[0]
+    start = lesions[0].end + timedelta(days=relief + change)
+    if later == 1 or start >= until:
         return (whole,)
-    half = replace(whole, mg_per_day=whole.mg_per_day // 2, start=change)
-    return (replace(whole, end=change - timedelta(days=1)), half)
+    rest = replace(whole, mg_per_day=int(whole.mg_per_day * later), start=start)
+    return (replace(whole, end=start - timedelta(days=1)), rest)
 
 
 _OPIOIDS: tuple[tuple[str, tuple[int, ...]], ...] = (

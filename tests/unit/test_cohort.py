@@ -324,8 +324,14 @@ def test_no_random_patient_is_seen_after_death_or_cutoff(latent: list[LatentPati
         assert seen <= min(RANDOM_CUTOFF, patient.death or RANDOM_CUTOFF)
 
 
-def test_no_opioid_rises_and_none_overlaps_another(latent: list[LatentPatient]) -> None:
+def test_an_opioid_rises_the_day_before_relief_alone_and_none_overlaps_another(
+    latent: list[LatentPatient],
+) -> None:
     for patient in latent:
         for first, second in zip(patient.opioids, patient.opioids[1:], strict=False):
             assert (second.start - first.end).days == 1
-            assert second.mg_per_day < first.mg_per_day
+            if patient.opioid_raised_day is None:
+                assert second.mg_per_day < first.mg_per_day
+            else:
+                assert second.mg_per_day >= first.mg_per_day * 1.25
+                assert patient.opioid_raised_day + 1 == patient.lesions[0].relief_day
