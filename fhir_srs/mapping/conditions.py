@@ -87,7 +87,7 @@ def _draft(resource: r4.Condition, kind: EventKind, code: str, when: When, facts
 
 
 def with_conditions(sites: Sequence[LesionSite], facts: PatientFacts, profile: Profile) -> list[LesionSite]:
-    """*sites* with primary, histology and cord compression as the patient's conditions say: sources too."""
+    """*sites* with primary, histology and cord compression as the patient's conditions say."""
     conditions = [
         one
         for one in facts.resources.values()
@@ -116,7 +116,8 @@ def _told(
     if histology is None and not pressing and primary.name is None:
         return site
     telling = [one for one in said if _histology(one)]
-    sources = {*lesion.sources, *map(source, (*pressing, *telling, *primary.told))}
+    # No result rests on the primary: an edit of the problem list must not rewrite all results.
+    sources = {*lesion.sources, *map(source, (*pressing, *telling))}
     changed: Lesion = msgspec.structs.replace(
         lesion,
         primary=primary.name,
