@@ -161,13 +161,15 @@ def _structures(
 ) -> Named:
     """Lesions whose volumes or tumours are named; a structure that is another place says so."""
     lesions: list[LesionSite] = []
-    elsewhere, reasons = False, []
+    elsewhere = False
+    reasons: list[str] = []
     for reference in references:
         name = relative(reference, "BodyStructure")
-        if name is not None and not name.startswith("BodyStructure/"):
+        if not _may_be(reference, name, "BodyStructure"):
             continue
         found = [one for one in sites if name in one.structures or _identified(reference, one)]
         lesions += found
+        reasons += _untraceable(reference, name) if not found else ()
         if not found and name is not None:
             structure = facts.resources.get(name)
             reasons += [] if structure else [_absent(name, facts)]
@@ -175,6 +177,17 @@ def _structures(
             lesions += there.lesions.values()
             elsewhere = elsewhere or there.elsewhere
     return Named(lesions, elsewhere=elsewhere and not lesions, reasons=reasons)
+
+
+def _may_be(reference: r4.Reference, name: str | None, kind: str) -> bool:
+    """Whether *reference*, which is to *name* if that is known, may be to a *kind* of resource."""
+    return name.startswith(f"{kind}/") if name else reference.type in (None, kind)
+
+
+def _untraceable(reference: r4.Reference, name: str | None) -> tuple[str, ...]:
+    """What is to be said of a *reference* without a *name*: an identifier, or into the resource itself."""
+    nowhere = name is None and (reference.reference or reference.identifier)
+    return ("reference-unresolved",) if nowhere else ()
 
 
 def _absent(name: str, facts: PatientFacts) -> str:
@@ -196,9 +209,10 @@ def _place(structure: r4.Resource | None, profile: Profile) -> Site:
 def _courses(hints: LinkHints, sites: Sites, facts: PatientFacts, _profile: Profile) -> Named:
     """The lesions of a course: only one with exactly one lesion decides."""
     lesions: list[LesionSite] = []
-    reasons = []
+    reasons: list[str] = []
     for reference in hints.courses:
         name = relative(reference, "Procedure")
+        reasons += _untraceable(reference, name)
         if name is None or not name.startswith("Procedure/"):
             continue
         found = [one for one in sites if name in one.courses]
@@ -246,7 +260,10 @@ def _is_in(site: LesionSite, region: Region) -> bool:
 def _conditions(hints: LinkHints, sites: Sites, facts: PatientFacts, profile: Profile) -> Named:
     """A Condition that a lesion has as its reason, or whose site fits; one without a site says nothing."""
     lesions: list[LesionSite] = []
-    elsewhere, reasons = False, []
+    elsewhere = False
+    reasons: list[str] = []
+    for reference in hints.conditions:
+        reasons += _untraceable(reference, relative(reference, "Condition"))
     for name in _condition_names(hints):
         condition = facts.resources.get(name)
         if not isinstance(condition, r4.Condition):

@@ -122,6 +122,11 @@ ROWS: dict[str, tuple[Json, str, str, set[str]]] = {
     "a course that is not there": ({"partOf": [to("Procedure/gone")]}, *GONE),
     "a condition that is not there": (
         {"focus": [to("Condition/gone")]}, *GONE),
+    "a structure inside the record itself": ({"focus": [{"reference": "#v"}]}, *GONE),
+    "a UID that no volume has": (
+        {"focus": [{"identifier": {"system": "urn:dicom:uid", "value": "urn:oid:9.9"}}]}, *GONE),
+    "a course by an identifier alone": (
+        {"partOf": [{"identifier": {"system": "urn:courses", "value": "1"}}]}, *GONE),
     "a volume that is not there beside a level": (
         {"focus": [to("gone")], **site(L2)}, "L2", "body-site-level", {"reference-unresolved"}),
     "another patient's structure": ({"focus": [to("q-t8")]}, "-", "patient", {"patient-mismatch"}),
