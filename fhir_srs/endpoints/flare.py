@@ -116,10 +116,19 @@ def _passes(course: Course, rule: Flare, rise: Rise) -> bool:
         if helped is None or helped.on is None or helped.on.day is None:
             return False
         since = helped.on.day
-    baseline = course.baseline
     later = [one for one in course.follow_up if one.on and one.on > since]
-    back = baseline is not None and any(one.value <= baseline.value for one in later)
-    return back or not rule.returns
+    return not rule.returns or any(_is_back(course, rule, one) for one in later)
+
+
+def _is_back(course: Course, rule: Flare, one: Assessment) -> bool:
+    """Whether pain is at the baseline again, and the OMED too, where opioids count and it is known."""
+    baseline = course.baseline
+    if baseline is None or one.value > baseline.value:
+        return False
+    then, now = course.omed(baseline.on), course.omed(one.on)
+    if rule.opioids == "ignored" or then.value is None or now.value is None or not same_evidence(then, now):
+        return True
+    return now.value <= then.value
 
 
 def _steroid(course: Course, first: int, last: int | None) -> Event | None:

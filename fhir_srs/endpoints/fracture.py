@@ -67,12 +67,20 @@ def _not_at_risk(course: Course, study: Study) -> str | None:
     """Why no segment of *course* is followed: never imaged nor broken, first imaged too late, stabilised."""
     if course.t0 is None:
         return "date-too-coarse"
-    if any(_day(one) <= course.t0 for one in course.findings if one.kind == "surgery"):
+    if _was_told(course, "surgery"):
         return STABILISED
     seen = [one.on for one in follow_up_scans(course)] + [_day(one) for one in _after(course)]
     if not seen:
         return "no-imaging"
     return "late-entry" if course.day(min(seen)) > study.late_entry else None
+
+
+def _was_told(course: Course, kind: str) -> bool:
+    """Whether the lesion had such an event up to t0; of a month, if all of it was before."""
+    dated = any(_day(one) <= course.t0 for one in course.findings if one.kind == kind and course.t0)
+    own = course.lesion.lesion_id
+    told = (one.on for one in course.events if one.kind == kind and one.lesion_id == own)
+    return dated or any(on.last <= course.t0 for on in told if on and course.t0)
 
 
 def _segment(subject: Subject, course: Course, study: Study, broken: Sequence[Event]) -> TimeToEvent:
@@ -113,10 +121,7 @@ def _after(course: Course) -> list[Event]:
 
 def _fracture(event: Event, course: Course) -> Occurrence:
     """The first record; flagged where a fracture was there before, which then is one that progressed."""
-    known = any(
-        _day(one) <= course.t0 for one in course.findings if one.kind == "fracture" and course.t0 is not None
-    )
-    flags = (*(("baseline-fracture",) if known else ()), *event.flags)
+    flags = (*(("baseline-fracture",) if _was_told(course, "fracture") else ()), *event.flags)
     if len(course.lesion.levels) > 1:
         flags = ("segment-unknown", *flags)
     return Occurrence(

@@ -114,6 +114,10 @@ FRACTURE = {
         "A | 30 | imaging |\nA | 60 | surgery | other-reason", "competing 60 retreatment", ""),
     "cement in a known month": (
         "A | 30 | imaging |\nA | 2024-04 | surgery | other-reason\nA | 90 | fracture |", "censored 30", ""),
+    "stabilised in a month before": (
+        "A | 2023-12 | surgery | other-reason\nA | 90 | imaging |", "out: stabilised-before-treatment", ""),
+    "fractured in a month before": (
+        "A | 2023-12 | fracture |\nA | 90 | fracture |", "event 90", "baseline-fracture"),
     "stabilised before": (
         "A | -5 | surgery | other-reason\nA | 90 | imaging |", "out: stabilised-before-treatment", ""),
     "death competes": ("A | 90 | imaging |\n- | 200 | death |", "competing 200 death", ""),
@@ -199,7 +203,13 @@ FLARE = {
     "up by 1": ("A | 3 | pain | 6\nA | 20 | pain | 5", "60", "NO-FLARE", ""),
     "up and never back": ("A | 3 | pain | 7\nA | 20 | pain | 6", "60", "NO-FLARE", "rise-without-return"),
     "up with less opioid": ("A | 3 | pain | 7\nA | 20 | pain | 5", "30", "NO-FLARE", ""),
-    "a quarter more opioid at the same pain": ("A | 3 | pain | 5\nA | 20 | pain | 5", "75", "FLARE", ""),
+    "a quarter more opioid at the same pain, and back": (
+        "A | 3 | pain | 5\nA | 20 | pain | 5\nA | 310 | pain | 5\n- | 301..320 | opioid | 60", "75", "FLARE",
+        ""),
+    "a quarter more opioid at the same pain that stays": (
+        "A | 3 | pain | 5\nA | 20 | pain | 5", "75", "NO-FLARE", "rise-without-return"),
+    "up by 2, back under more opioid": (
+        "A | 3 | pain | 7\nA | 20 | pain | 5", "66", "NO-FLARE", "rise-without-return"),
     "a quarter more opioid with less pain": ("A | 3 | pain | 4\nA | 20 | pain | 4", "75", "NO-FLARE", ""),
     "not scored": ("A | 20 | pain | 5", "60", "NE", ""),
 }  # fmt: skip
