@@ -45,6 +45,11 @@ def _linked(row: Any) -> Case:
     return Case(hints, "the patient" if level == "-" else f"{level}, by `{rung}`", reasons)
 
 
+def _pressed(row: Any) -> Case:
+    conditions, reason, levels, reasons = row
+    return Case([*conditions, *([{"Procedure of T8": reason}] if reason else [])], ", ".join(levels), reasons)
+
+
 def _spell(row: Any) -> Case:
     return Case(row[0], ", ".join(row[1]), ())
 
@@ -106,6 +111,8 @@ TABLES: tuple[tuple[str, str, str, str, Callable[[Any], Case]], ...] = (
     ("test_clinical_records", "PRIMARIES", "Primary and histology of a lesion",
      "The lesion was treated for the Condition met. Taken: the primary by its group, and the histology.",
      _listed),
+    ("test_clinical_records", "CORD", "Cord compression",
+     "Of lesions at T8 and L2, treated in a course each.", _pressed),
     ("test_clinical_records", "DATES", "Days of a record", "", _listed),
     ("test_clinical_records", "DEATHS", "Death of a patient whom an Observation has dead on 1 April 2024",
      "", _death),

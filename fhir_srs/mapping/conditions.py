@@ -93,8 +93,6 @@ def with_conditions(sites: Sequence[LesionSite], facts: PatientFacts, profile: P
         for one in facts.resources.values()
         if isinstance(one, r4.Condition) and _verification(one) not in _NOT_REAL
     ]
-    if not conditions:
-        return list(sites)
     compressions = [one for one in conditions if profile.codes.find("cord-compression", one.code)]
     cancers = [one for one in conditions if _primary(one, profile)]
     return [_told(site, sites, compressions, cancers, facts, profile) for site in sites]
@@ -108,12 +106,16 @@ def _told(
     facts: PatientFacts,
     profile: Profile,
 ) -> LesionSite:
-    lesion, said = site.lesion, [*_reasons(site, facts)]
+    stated = [*_stated(site, facts)]
+    lesion, said = site.lesion, [*_reasons(site, facts), *stated]
     primary = _primary_of(said, cancers, profile)
     said += primary.told
     histology = next(filter(None, map(_histology, said)), None)
     pressing = [one for one in compressions if _presses(one, site, sites, facts, profile)]
-    if histology is None and not pressing and primary.name is None:
+    pressed = _is_alone(site, sites) and any(
+        profile.codes.find("cord-compression", one.code) for one in stated
+    )
+    if histology is None and not (pressing or pressed) and primary.name is None:
         return site
     telling = [one for one in said if _histology(one)]
     # No result rests on the primary: an edit of the problem list must not rewrite all results.
@@ -122,7 +124,7 @@ def _told(
         lesion,
         primary=primary.name,
         histology=lesion.histology or histology,
-        cord_compression=True if pressing else lesion.cord_compression,
+        cord_compression=True if pressing or pressed else lesion.cord_compression,
         sources=tuple(sorted(sources)),
     )
     return msgspec.structs.replace(site, lesion=changed)
@@ -153,6 +155,18 @@ def _reasons(site: LesionSite, facts: PatientFacts) -> Iterator[r4.Condition]:
                     yield told
 
 
+def _stated(site: LesionSite, facts: PatientFacts) -> Iterator[r4.Condition]:
+    """What the course gives as its reason by a code alone, as if it were a condition."""
+    course = facts.resources.get(site.lesion.course or "")
+    if isinstance(course, r4.Procedure):
+        yield from (r4.Condition(code=one) for one in course.reason_code)
+
+
+def _is_alone(site: LesionSite, sites: Sequence[LesionSite]) -> bool:
+    """Whether the course of *site* has no other lesion, so that its reason is the lesion's."""
+    return not any(one is not site and one.lesion.course == site.lesion.course for one in sites)
+
+
 def _related(extension: r4.Extension) -> str | None:
     return relative(extension.value_reference, "Condition") if extension.url == _RELATED else None
 
@@ -173,7 +187,11 @@ def _presses(
     facts: PatientFacts,
     profile: Profile,
 ) -> bool:
-    """Cord compression known by the end of treatment, at the lesion, or of a patient with one lesion."""
+    """
+    Cord compression known by the end of treatment: at the lesion, the reason of its course, or the patient's.
+
+    As the reason of a course it must have one lesion, as the patient's the patient.
+    """
     when, end = _onset(condition, facts, profile).on, site.lesion.end
     if when is not None and end is not None and when.first > end.last:
         return False
@@ -181,4 +199,7 @@ def _presses(
     where = link(hints, site.lesion.start, sites, facts, profile)
     if where.lesion_id is not None:
         return where.lesion_id == site.lesion.lesion_id
-    return len(sites) == 1 and "site-other-than-lesion" not in where.reasons
+    if "site-other-than-lesion" in where.reasons:
+        return False
+    named = f"Condition/{condition.id}" in site.conditions and _is_alone(site, sites)
+    return len(sites) == 1 or named

@@ -319,6 +319,42 @@ def test_the_primary_of_a_lesion(name: str) -> None:
     assert found.counts.refused == len(reasons)
 
 
+def pressing(code: Json | None = None, **more: Any) -> Json:
+    """Cord compression found five days before treatment."""
+    return cancer("cc", code or concept("71286001"), onsetDateTime="2024-02-29", **more)
+
+
+NAMED: Json = {"reasonReference": [{"reference": "Condition/cc"}]}
+# What is known of the cord -> the lesions, of T8 and L2, that it presses on. Of two courses unless said; what
+# the course of T8 gives as its reason stands last.
+CORD: dict[str, tuple[list[Json], Json, list[str], set[str]]] = {
+    "at a level": ([pressing(bodySite=[concept(T8)])], {}, ["T8"], set()),
+    "by ICD-10-CM": ([pressing(concept("G95.29", ICD), bodySite=[concept(T8)])], {}, ["T8"], set()),
+    "nobody says where, and two lesions": ([pressing()], {}, [], set()),
+    "nobody says where, but one course was given for it": ([pressing()], NAMED, ["T8"], set()),
+    "the reason of a course by a code alone": ([], {"reasonCode": [concept("71286001")]}, ["T8"], set()),
+    "the reason of a course, but elsewhere": ([pressing(bodySite=[concept(L2)])], NAMED, ["L2"], set()),
+    "after treatment": (
+        [pressing(bodySite=[concept(T8)]) | {"onsetDateTime": "2024-04-01"}], {}, [], set()),
+    "refuted": (
+        [pressing(bodySite=[concept(T8)], verificationStatus=concept("refuted"))], {}, [],
+        {"not used: status-not-usable"}),
+    "at another vertebra": ([pressing(bodySite=[concept("52120002")])], {}, [], set()),
+    "another myelopathy": ([pressing(concept("G95.9", ICD), bodySite=[concept(T8)])], {}, [], set()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CORD)
+def test_cord_compression_is_the_lesions_that_it_presses_on(name: str) -> None:
+    conditions, reason, expected, reasons = CORD[name]
+    treated = [*lesion(), *lesion("l2", L2)]
+    treated[1] |= reason
+    found = mapped(*conditions, lesions=treated)
+    assert [one.levels[0] for one in found.lesions if one.cord_compression] == expected
+    assert {one.cord_compression for one in found.lesions} <= {True, None}
+    assert said(found, "cc") == reasons
+
+
 # A date of an Observation -> the days it stands for, and what is said.
 DATES: dict[str, tuple[Json, str, set[str]]] = {
     "a day": ({"effectiveDateTime": DAY}, "04-01", set()),
