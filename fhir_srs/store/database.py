@@ -19,6 +19,8 @@ from fhir_srs.store.schema import connect
 Key = tuple[str, str]
 Owned = tuple[str, str | None, bytes]
 _OWNED = "select type || '/' || id, patient, payload, sha256 from raw where server = ? and deleted_at is null"
+# By itself SQLite would read all of the server's rows in order, each time.
+_OF_PATIENT = _OWNED.replace("from raw", "from raw indexed by raw_patient")
 # What a pull brings, and its columns.
 _PULLED = {
     "raw": "type, id, version_id, last_updated, sha256, payload, deleted_at, patient",
@@ -196,9 +198,9 @@ class Store(Runs, Cohort, Outbox, Marks):
             yield from map(_sound, rows)
 
     def owned_by(self, patients: Collection[str]) -> list[Owned]:
-        """As `owned`, of *patients* alone."""
-        query = f"{_OWNED} and patient in (select value from json_each(?)) order by type, id"  # noqa: S608
-        return [_sound(row) for row in self._all(query, self._server, json.dumps(sorted(patients)))]
+        """As `owned`, of *patients* alone, in no order."""
+        found = (self._all(f"{_OF_PATIENT} and patient = ?", self._server, one) for one in sorted(patients))
+        return [_sound(row) for rows in found for row in rows]
 
     def named(self, keys: Iterable[str]) -> list[Owned]:
         """As `owned`, of *keys* (`Type/id`) alone."""
