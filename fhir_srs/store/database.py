@@ -13,7 +13,7 @@ from fhir_srs.store.folder import damaged, local_errors
 from fhir_srs.store.marks import Marks
 from fhir_srs.store.outbox import Outbox
 from fhir_srs.store.rows import Change, Refused, Row
-from fhir_srs.store.runs import Runs
+from fhir_srs.store.runs import FORWARD, Runs
 from fhir_srs.store.schema import connect
 
 Key = tuple[str, str]
@@ -26,7 +26,6 @@ _PULLED = {
     "raw": "type, id, version_id, last_updated, sha256, payload, deleted_at, patient",
     "cohort": "patient, loaded, left_out",
     "quarantine": "type, id, version, reason, path, first_seen, attempts, patient",
-    "cursor": "type, watermark, resume_at, lag, mode",
 }
 _REFUSED = ("type", "id", "version", "reason", "path", "patient", "first_seen", "attempts")
 
@@ -252,15 +251,32 @@ class Store(Runs, Cohort, Outbox, Marks):
         return {(row[0], row[1]): row[2] for row in rows}
 
     def adopt(self, other: "Store") -> None:
-        """Hold what *other* holds of this server instead of our own, in one transaction; the outbox stays."""
+        """
+        Hold what *other* holds of this server instead of our own, in one transaction; the outbox stays.
+
+        No watermark goes back: where the server's clock did, the next run resumes at the one of *other* (I5).
+        """
         with self._lock, local_errors():
             self._db.execute("attach ? as other", (other.file,))
             try:
                 with self._transaction("adopted-before-commit"):
                     for table, columns in _PULLED.items():
                         self._copy(table, columns)
+                    self._copy_cursors()
             finally:
                 self._db.execute("detach other")
+
+    def _copy_cursors(self) -> None:
+        theirs = "select * from other.cursor where server = (select id from other.server where base = ?)"
+        self._db.execute(
+            f"delete from main.cursor where server = ? and type not in (select type from ({theirs}))",  # noqa: S608
+            (self._server, self.base),
+        )
+        self._db.execute(
+            "insert into main.cursor (server, type, watermark, resume_at, lag, mode)"  # noqa: S608
+            f" select ?, type, watermark, resume_at, lag, mode from ({theirs}) where true {FORWARD}",
+            (self._server, self.base),
+        )
 
     def _copy(self, table: str, columns: str) -> None:
         self._db.execute(f"delete from main.{table} where server = ?", (self._server,))  # noqa: S608

@@ -10,6 +10,12 @@ from fhir_srs.store.rows import Cursor, RunLine
 
 _RUNS, _RUNS_WITH_PAGES = 1000, 50
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+# A cursor that is there already: never back, but the next run resumes where the server's clock now is (F26).
+FORWARD = (
+    "on conflict do update set resume_at = case when excluded.watermark < watermark"
+    " then coalesce(excluded.resume_at, excluded.watermark) else excluded.resume_at end,"
+    " watermark = max(watermark, excluded.watermark), lag = excluded.lag, mode = excluded.mode"
+)
 
 
 class Runs(Connected):
@@ -83,11 +89,8 @@ class Runs(Connected):
         """
         with self._transaction("watermark-before-commit"):
             self._db.executemany(
-                "insert into cursor (server, type, watermark, lag, mode) values (?, ?, ?, ?, ?)"
-                " on conflict do update set resume_at ="
-                " case when excluded.watermark < watermark then excluded.watermark end,"
-                " watermark = max(watermark, excluded.watermark),"
-                " lag = excluded.lag, mode = excluded.mode",
+                "insert into cursor (server, type, watermark, lag, mode)"  # noqa: S608 - our own words
+                f" values (?, ?, ?, ?, ?) {FORWARD}",
                 [(self._server, name, watermark, lag, mode) for name in types],
             )
         passing("watermark-committed")

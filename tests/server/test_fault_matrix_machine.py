@@ -133,6 +133,13 @@ def test_F26_a_server_whose_clock_goes_back_loses_nothing_and_moves_no_watermark
             assert (later.pulled["Observation"].changed, later.notes) == (1, ())
             assert later.watermarks["Observation"] >= before["Observation"]
         assert later.watermarks["Observation"] > before["Observation"]
+        # A rebuild while the clock is back: its own watermark is earlier, ours stays, nothing is lost.
+        shift[0] = timedelta(hours=-2)
+        assert rebuild(asked).agrees
+        ward.put(pain(person("a"), "2025-01-01", 8))
+        last = done(run_sync(asked))
+        assert last.pulled["Observation"].changed == 1
+        assert last.watermarks["Observation"] >= later.watermarks["Observation"]
 
 
 def test_F26_a_stamp_of_the_future_moves_no_watermark_there(tmp_path: Path) -> None:

@@ -84,6 +84,21 @@ def test_what_is_settled_is_so_until_anything_changes(folder: Path, what: str) -
         assert store.mark(SETTLED) is None
 
 
+def test_I5_a_rebuild_while_the_servers_clock_is_back_moves_no_watermark_back(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        secure_folder(tmp_path / name)
+    with open_store(tmp_path / "old", BASE) as old, open_store(tmp_path / "new", BASE) as new:
+        old.advance(LATE, types=["Observation"], lag=300, mode="m")
+        new.advance(EARLY, types=["Observation"], lag=300, mode="m")
+        old.advance(LATE, types=["Procedure"], lag=300, mode="m")  # not offered any more
+        old.adopt(new)
+        (cursor,) = old.cursors().values()
+        assert (cursor.type, cursor.watermark, cursor.since) == ("Observation", LATE, EARLY)
+        new.advance("2026-01-05T12:00:00.000Z", types=["Observation"], lag=300, mode="m")
+        old.adopt(new)
+        assert old.cursors()["Observation"].since == "2026-01-05T12:00:00.000Z"
+
+
 def test_I22_a_mark_that_is_not_what_was_set_is_none(folder: Path) -> None:
     with open_store(folder, BASE) as store:
         store.set_mark(SETTLED, '{"results":1}')
