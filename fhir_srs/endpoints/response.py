@@ -217,7 +217,7 @@ def _distance(course: Course, one: Assessment, window: Window) -> tuple[int, dat
 def _no_score(course: Course, study: Study, window: Window) -> Verdict:
     """No dated score: a partial date wholly inside the window serves, else why not."""
     if course.t0 is None:
-        return Verdict(category="NE", reason="date-too-coarse")
+        raise ValueError("a lesion without t0 has no windows")
     first, last = course.t0 + timedelta(days=window.first), course.t0 + timedelta(days=window.last)
     if course.retreatment:
         last = min(last, course.retreatment.on - timedelta(days=1))

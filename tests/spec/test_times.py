@@ -63,6 +63,9 @@ RELAPSE = {
     "two points are none": ("A | 60 | pain | 4", "censored 46"),
     "one score is enough": ("A | 60 | pain | 5\nA | 61 | pain | 2", "event 46"),
     "retreatment for pain": ("A | 60 | retreatment | for-pain", "event 46"),
+    "a rise, then retreatment for it": ("A | 60 | pain | 6\nA | 90 | retreatment | for-pain", "event 46"),
+    "a score of a later lesion without a date is not its baseline": (
+        "A | 50 | pain | 2\nB | 60 | srs | T8\nB | ? | pain | 9", "event 46"),
     "retreatment for unknown reason": ("A | 60 | retreatment |", "event 46"),
     "retreatment for another reason": (
         "A | 50 | pain | 2\nA | 60 | surgery | other-reason\nA | 70 | pain | 9", "censored 36"),
