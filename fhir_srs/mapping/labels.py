@@ -7,6 +7,7 @@ else (a stage, an MRI sequence, another organ), unless a code has already said t
 import re
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 import msgspec
 
@@ -51,6 +52,10 @@ _TOKEN = re.compile(
     r"|(?P<to>[-\u2010-\u2015]|\b(?:to|through|thru)\b)|(?P<list>[,;/&+]|\band\b)|(?P<join>_)|(?P<other>\S)",
     re.IGNORECASE,
 )
+# Levels in one word: `L4L5`, `T12L1`, read as `L4_L5`. Further apart they are something else: `C1T2`.
+_GLUED = re.compile(r"(?<![a-z0-9])(?:[CTDLS]\d{1,2}){2,}(?![a-z0-9])", re.IGNORECASE)
+_IN_GLUED = re.compile(r"(?<=\d)(?=[a-z])", re.IGNORECASE)
+_NEAR = 4
 _ONE_LEVEL = re.compile(_LEVEL, re.IGNORECASE)
 _WORDS = re.compile(r"[a-z]+", re.IGNORECASE)
 # Words that may stand beside a level in the name of a spinal target, without a code that says spine.
@@ -103,6 +108,7 @@ def parse_label(text: str, *, spinal: bool) -> Spoken:
     exact = _TG263.fullmatch(name)
     if exact:
         return _tg263(*exact.groups())
+    name = _GLUED.sub(_unglued, name)
     words = _region_words(name)
     if not (spinal or words.spinal or _is_plain(name)):
         return _ELSEWHERE if _is_elsewhere(name) else ABOUT_NOTHING
@@ -110,6 +116,16 @@ def parse_label(text: str, *, spinal: bool) -> Spoken:
     if levels is None:
         return msgspec.structs.replace(_IMPOSSIBLE, regions=words.regions)
     return msgspec.structs.replace(words, levels=in_order(levels), spinal=words.spinal or bool(levels))
+
+
+def _unglued(word: re.Match[str]) -> str:
+    """The levels of *word* apart, if they are near each other; else the word as it is."""
+    parts = [part.upper().replace("D", "T") for part in _IN_GLUED.split(word[0])]
+    at = [_PLACE.get(f"{part[0]}{int(part[1:])}") for part in parts]
+    near = all(
+        one is not None and other is not None and abs(one - other) <= _NEAR for one, other in pairwise(at)
+    )
+    return "_".join(parts) if near else word[0]
 
 
 def in_order(levels: Collection[str]) -> tuple[str, ...]:
