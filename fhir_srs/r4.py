@@ -196,7 +196,9 @@ class ObservationComponent(Element, frozen=True):
     value_range: Range | None = None
     value_ratio: Ratio | None = None
     value_date_time: str | None = None
+    value_time: str | None = None
     value_period: Period | None = None
+    value_sampled_data: Unread | None = None
     data_absent_reason: CodeableConcept | None = None
     extension: tuple[Extension, ...] = ()
 
@@ -221,7 +223,9 @@ class Observation(Resource, tag="Observation", frozen=True):
     value_range: Range | None = None
     value_ratio: Ratio | None = None
     value_date_time: str | None = None
+    value_time: str | None = None
     value_period: Period | None = None
+    value_sampled_data: Unread | None = None
     data_absent_reason: CodeableConcept | None = None
     body_site: CodeableConcept | None = None
     method: CodeableConcept | None = None
@@ -259,7 +263,9 @@ class RawObservation(Element, tag_field="resourceType", tag="Observation", froze
     value_range: Raw = NO_RAW
     value_ratio: Raw = NO_RAW
     value_date_time: str | None = None
+    value_time: Raw = NO_RAW
     value_period: Raw = NO_RAW
+    value_sampled_data: Raw = NO_RAW
     data_absent_reason: Raw = NO_RAW
     body_site: Raw = NO_RAW
     has_member: Raw = NO_RAW

@@ -16,6 +16,10 @@ _TEXT = re.compile(r"\s*(\d{1,2}(?:\.\d+)?)\s*(?:/\s*10)?\s*")
 _REFUSED = {"interference": "code-not-pain-intensity", "promis": "scale-not-convertible"}
 # 72514-3 also turns up on wounds, skin and devices: what its text must not name.
 _OTHER_THINGS = re.compile(r"wound|skin|device|catheter|ulcer|incision|drain|interfer|nausea|anxiety", re.I)
+# The values that R4 allows and a score cannot be.
+_OTHER_VALUES = tuple(
+    f"value_{name}" for name in ("boolean", "range", "ratio", "date_time", "time", "period", "sampled_data")
+)
 _ANSWERED = ("http://loinc.org", "72514-3")
 
 
@@ -96,8 +100,7 @@ def _value(element: Valued, code: Found, profile: Profile) -> Score:
 
 
 def _has_other(element: Valued) -> bool:
-    others = ("value_boolean", "value_range", "value_ratio", "value_date_time", "value_period")
-    return any(getattr(element, name, None) is not None for name in others)
+    return any(getattr(element, name, None) is not None for name in _OTHER_VALUES)
 
 
 def _told(value: Decimal | None, path: str) -> Score:

@@ -182,7 +182,7 @@ def _rest(found: r4.RawObservation) -> tuple[object, ...]:
     if (
         found.value_string is found.component is found.data_absent_reason is found.value_boolean is r4.NO_RAW
         and found.value_range is found.value_ratio is found.value_period is r4.NO_RAW
-        and found.modifier_extension is r4.NO_RAW
+        and found.value_time is found.value_sampled_data is found.modifier_extension is r4.NO_RAW
     ):
         return _DATED if dated else ()
     return (
@@ -194,6 +194,8 @@ def _rest(found: r4.RawObservation) -> tuple[object, ...]:
         bytes(found.value_range),
         bytes(found.value_ratio),
         bytes(found.value_period),
+        bytes(found.value_time),
+        found.value_sampled_data is not r4.NO_RAW,
         bytes(found.modifier_extension),
     )
 

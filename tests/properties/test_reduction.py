@@ -26,6 +26,8 @@ SCORES = [
     {"valueCodeableConcept": concept("271299001")},
     {"valueCodeableConcept": concept("271299001") | {"extension": [{"url": 5}]}},
     {"valueBoolean": True},
+    {"valueTime": "10:00:00"},
+    {"valueSampledData": {"dimensions": 1}},
     {"valueRange": {"low": {"value": 1}}},
     {"valueDateTime": "2024-04-02"},
     {"valueDateTime": "2024-02-30"},
