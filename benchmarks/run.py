@@ -1,7 +1,8 @@
 """All benchmarks but those that need HAPI (run_hapi), one table: `make bench`.
 
-    python -m benchmarks.run [--patients N] [--rounds N] [--only map,import,peers,survival] [--out DIR]
+    python -m benchmarks.run [--patients N] [--rounds N] [--only PART,PART] [--out DIR]
 
+Parts: map, import, peers, survival, regression.
 Prints the table and keeps the raw rounds in DIR/results/; DIR/RESULTS.md is made of the newest run of each
 part there. Exits with 1 if a subject did not find what its reference found, or could not be measured; never
 because something is slow.
@@ -13,7 +14,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -89,10 +90,19 @@ def peer_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
 
 
 def survival_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
-    """Estimators beside lifelines."""
-    for one in bench_survival.COMPARISONS:
+    """Curves beside lifelines."""
+    yield from compared(bench_survival.CURVES, chosen.rounds)
+
+
+def regression_rows(chosen: argparse.Namespace, _: Path) -> Iterator[Row]:
+    """Clustered regression beside lifelines, which takes minutes for a round."""
+    yield from compared(bench_survival.REGRESSIONS, chosen.rounds)
+
+
+def compared(comparisons: Sequence[bench_survival.Comparison], number: int) -> Iterator[Row]:
+    for one in comparisons:
         subject = f"{one.subject}, {one.rows:,} rows"
-        yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, chosen.rounds))
+        yield measured(subject, one.reference, "cpu", partial(bench_survival.rounds, one, number))
 
 
 TAKEN: Mapping[str, Callable[[argparse.Namespace, Path], Iterator[Row]]] = {
@@ -100,6 +110,7 @@ TAKEN: Mapping[str, Callable[[argparse.Namespace, Path], Iterator[Row]]] = {
     "import": import_rows,
     "peers": peer_rows,
     "survival": survival_rows,
+    "regression": regression_rows,
 }
 
 

@@ -16,7 +16,10 @@ from benchmarks.bench_map import FLOOR
 from benchmarks.measure import ROOT, Clock, Round, Sample, Spread, flags, spread
 
 # The parts of the runs that each page shows, in its order.
-PAGES = {"RESULTS.md": ("map", "import", "peers", "survival"), "RESULTS-hapi.md": ("pull", "sync", "write")}
+PAGES = {
+    "RESULTS.md": ("map", "import", "peers", "survival", "regression"),
+    "RESULTS-hapi.md": ("pull", "sync", "write"),
+}
 LIBRARIES = ("msgspec", "orjson", "httpx", "pydantic", "numpy", "lifelines")
 HEAD = """# Benchmarks
 
