@@ -19,12 +19,12 @@ def save(path: Path, parts: Iterable[bytes]) -> None:
 
     What *path* links to is written, the link stays.
     """
-    path = path.resolve()
     try:
         if is_stream(path):
             with path.open("wb") as stream:
                 stream.writelines(parts)
             return
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:

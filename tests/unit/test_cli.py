@@ -126,6 +126,17 @@ def test_an_output_may_be_a_device_or_pipe_which_stays_one(tmp_path, capsys):
     assert not Path(os.devnull).is_file()
 
 
+@pytest.mark.skipif(not Path("/dev/stderr").exists(), reason="a link of Linux to the process's own streams")
+def test_an_output_may_be_the_processs_own_stream(tmp_path):
+    source = tmp_path / "a.ndjson"
+    source.write_text(json.dumps(PATIENT) + "\n" + json.dumps(PROCEDURE))
+    command = [sys.executable, "-m", "fhir_srs", "map", str(source), "--issues", "/dev/stderr"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout.count('"lesion_id"') == 1
+    assert done.stderr.count('"reason":"dose-missing"') == 1
+
+
 def test_what_is_readable_but_refused_is_no_error(tmp_path, capsys):
     stray = {"resourceType": "Condition", "id": "c", "subject": {"reference": "Group/g"}}
     (tmp_path / "a.ndjson").write_text(json.dumps(stray))
