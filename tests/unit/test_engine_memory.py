@@ -53,8 +53,43 @@ def imports_mib() -> int:
     return int(re.search(r"VmHWM:\s+(\d+) kB", shown)[1]) // 1024
 
 
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """One patient with 250,000 scores of a kilobyte, far more than the limit, beside a whole cohort."""
+    cohort = random_cohort(20, 3).resources
+    person = next(one for one in cohort if one["resourceType"] == "Patient")
+    score = {
+        "resourceType": "Observation",
+        "status": "final",
+        "subject": {"reference": f"Patient/{person['id']}"},
+        "code": {"coding": [{"system": "http://loinc.org", "code": "72514-3"}]},
+        "valueInteger": 4,
+        "text": {"status": "generated", "div": "x" * 800},
+    }
+    file = tmp_path_factory.mktemp("crowd") / "a.ndjson"
+    with file.open("w") as out:
+        out.writelines(json.dumps(one) + "\n" for one in cohort)
+        out.writelines(json.dumps(score | {"id": f"s{number}"}) + "\n" for number in range(250_000))
+    return file
+
+
+def test_one_patient_of_any_size_takes_no_more_and_is_refused(crowd, tmp_path):
+    peaks = mapped_peaks(crowd, tmp_path, jobs=2)
+    assert max(peaks.values()) - imports_mib() < MOST_MIB
+    assert (tmp_path / "issues").read_bytes().count(b"patient-too-large") > 250_000
+    assert (tmp_path / "out").read_bytes().count(b"\n") > 10
+
+
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_no_process_takes_more_than_64_mib_beyond_its_imports(source, tmp_path, jobs):
+    peaks = mapped_peaks(source, tmp_path, jobs=jobs)
+    assert len(peaks) >= jobs
+    assert max(peaks.values()) - imports_mib() < MOST_MIB
+    assert (tmp_path / "out").read_bytes().count(b"\n") > 1000
+
+
+def mapped_peaks(source, tmp_path, *, jobs):
+    """The peak of each process that maps *source* into files of *tmp_path*, by process id."""
     outputs = [f"--{kind}={tmp_path / kind}" for kind in ("out", "events", "issues")]
     command = [sys.executable, "-m", "fhir_srs", "map", str(source), "--jobs", str(jobs), *outputs]
     peaks: dict[int, int] = {}
@@ -65,6 +100,4 @@ def test_no_process_takes_more_than_64_mib_beyond_its_imports(source, tmp_path, 
                 peaks[one] = max(peaks.get(one, 0), peak_mib(one))
             time.sleep(0.05)
     assert process.returncode == 0
-    assert len(peaks) >= jobs
-    assert max(peaks.values()) - imports_mib() < MOST_MIB
-    assert (tmp_path / "out").read_bytes().count(b"\n") > 1000
+    return peaks
