@@ -4,6 +4,7 @@
 
 import json
 import re
+import resource
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -54,10 +55,10 @@ def rows(patients: int, seed: int) -> list[Row]:
     ]
 
 
-def owner(resource: dict) -> str | None:
-    if resource["resourceType"] == "Patient":
-        return f"Patient/{resource['id']}"
-    named = resource.get("subject") or resource.get("patient") or {}
+def owner(one: dict) -> str | None:
+    if one["resourceType"] == "Patient":
+        return f"Patient/{one['id']}"
+    named = one.get("subject") or one.get("patient") or {}
     return named.get("reference")
 
 
@@ -123,6 +124,21 @@ def test_the_spool_is_private_and_leaves_nothing(folder: Path) -> None:
         (place,) = folder.iterdir()
         modes = [one.stat().st_mode & 0o777 for one in (place, *place.iterdir())]
         assert modes == [0o700, 0o600]
+    assert list(folder.iterdir()) == []
+
+
+def test_F44_a_disk_that_is_full_under_the_spool_is_74_and_leaves_nothing(folder: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, before[1]))
+    try:
+        with spool(folder) as wanted, pytest.raises(LocalIOError) as raised:
+            wanted.add(
+                msgspec.structs.replace(one_unit(f"o{number}"), resource=bytes(10_000))
+                for number in range(300)
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.exit_code == 74
     assert list(folder.iterdir()) == []
 
 
