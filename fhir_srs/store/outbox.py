@@ -37,6 +37,11 @@ class Outbox(Connected):
         except msgspec.ValidationError:
             raise damaged() from None
 
+    def ids(self) -> frozenset[str]:
+        """The ids of all that we mean to have on the server."""
+        rows = self._all("select id from outbox where server = ?", self._server)
+        return frozenset(row[0] for row in rows)
+
     def results(self) -> int:
         """How many results the outbox has a line for, whatever became of them."""
         query = "select count(*) from outbox where server = ? and key like 'Observation/%'"

@@ -60,7 +60,7 @@ class Comparing(Taking):
 
     def _compare(self) -> Iterator[Key]:
         """The ids of the whole cohort, here against there; those that differ are to be read."""
-        ours = frozenset(line.id for line in self._store.outbox().values())
+        ours = self._store.ids()
         for search, patients in self._census_searches():
             here = self._store.versions(search.type, patients)
             if search.type == "Medication":
