@@ -335,7 +335,9 @@ class TestResult(msgspec.Struct, frozen=True, kw_only=True):
     """A chi-square test: *statistic* on *df* degrees of freedom and its p-value (design.md 4.1).
 
     All three are None where the test is not estimable; *reason* says why. *method* names the test, the
-    tie rule and whether patients are clustered in it.
+    tie rule and whether patients are clustered in it. *score* is U, events less those expected, an entry a
+    group in the order of their labels, and *covariance* its V: the statistic is U' V^- U. *grounds* are the
+    outcomes compared, where it was made of outcomes.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take the name for one of its own
@@ -350,6 +352,12 @@ class TestResult(msgspec.Struct, frozen=True, kw_only=True):
     method: str = ""
     status: EstimateStatus = "estimated"
     reason: str | None = None
+    study: str | None = None
+    endpoint: str | None = None
+    variant: str | None = None
+    score: tuple[float, ...] = ()
+    covariance: tuple[tuple[float, ...], ...] = ()
+    grounds: Grounds | None = None
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,14 +3,15 @@
 Put together where the figure is computed, from what it was computed from: `fhir-srs explain` prints it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
 import numpy as np
 
 from fhir_srs.endpoints import Outcomes
-from fhir_srs.model import Estimate, Grounds, LeftOut, Response, Status, Term, TimeToEvent
+from fhir_srs.model import Estimate, Grounds, LeftOut, Response, Status, Term, TestResult, TimeToEvent
 from fhir_srs.survival import Curve, Incidence
 
 Row: TypeAlias = Response | TimeToEvent
@@ -49,6 +50,36 @@ def reckoned(found: Estimate, *arithmetic: str, terms: tuple[Term, ...] = ()) ->
     told = (*before.arithmetic, *arithmetic)
     grounds = msgspec.structs.replace(before, arithmetic=told, terms=terms or before.terms)
     return msgspec.structs.replace(found, grounds=grounds)
+
+
+def compared(
+    found: TestResult, rows: Sequence[TimeToEvent], groups: Sequence[str], left_out: tuple[LeftOut, ...]
+) -> TestResult:
+    """*found*, a test of *rows* in *groups*, with the rows, each with its group, and its arithmetic."""
+    told = [
+        msgspec.structs.replace(row, working=(f"group: {group}", *row.working))
+        for row, group in zip(rows, groups, strict=True)
+    ]
+    yes, no = split(told, ended(told))
+    lines = tuple(_test_lines(found, rows, groups))
+    grounds = Grounds(counted=yes, others=no, left_out=left_out, arithmetic=lines)
+    return msgspec.structs.replace(found, grounds=grounds)
+
+
+def _test_lines(found: TestResult, rows: Sequence[TimeToEvent], groups: Sequence[str]) -> Iterator[str]:
+    """The score U and its covariance V by group, and what comes of them (`fhir_srs.survival.chi_square`)."""
+    names, size = sorted(set(groups)), Counter(groups)
+    events = Counter(group for group, event in zip(groups, ended(rows), strict=True) if event)
+    for place, name in enumerate(names):
+        score = f", U {found.score[place]:.6f}" if found.score else ""
+        yield f"{name}: {size[name]} rows, {events[name]} events{score}"
+    for name, row in zip(names, found.covariance, strict=False):
+        yield f"V of {name}: {', '.join(f'{one:.6f}' for one in row)}"
+    if found.statistic is None or found.p is None:
+        yield f"not estimable: {found.reason}"
+    else:
+        yield f"U' V^- U = {found.statistic:.6f} on {found.df} degrees of freedom, the rank of V"
+        yield f"p = {found.p:.6g}, the chance of so much or more by chi-square"
 
 
 def ended(rows: Iterable[TimeToEvent]) -> list[bool]:

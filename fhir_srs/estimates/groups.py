@@ -14,8 +14,9 @@ from fhir_srs.dates import PartialDate
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.history import time_zero
 from fhir_srs.estimates.figures import clusters_of, days_of, events_of, rows_of, statuses
+from fhir_srs.estimates.grounds import compared, untimed, without_reason
 from fhir_srs.estimates.table import estimate
-from fhir_srs.model import Estimate, Lesion, Response, TestResult, TimeToEvent
+from fhir_srs.model import Estimate, LeftOut, Lesion, Response, TestResult, TimeToEvent
 from fhir_srs.survival import fine_gray_test, gray_test, log_rank
 
 SMALL = 10  # rows; below it a figure is flagged [E]
@@ -167,16 +168,23 @@ def compare(outcomes: Outcomes, lesions: Sequence[Lesion], by: str) -> list[Test
     """Whether the groups of *by* differ, endpoint by endpoint; rows of unknown group are left out."""
     _, group = group_of(outcomes, lesions, by)
     return [
-        msgspec.structs.replace(found, name=f"{endpoint} by {by}")
+        msgspec.structs.replace(
+            found, name=f"{endpoint} by {by}", study=outcomes.study.name, endpoint=endpoint, variant=variant
+        )
         for endpoint, variant, tests in COMPARED
-        for found in _tested(rows_of(outcomes, endpoint, variant), group, tests)
+        for found in _tested(
+            rows_of(outcomes, endpoint, variant), group, tests, untimed(outcomes, endpoint, variant)
+        )
     ]
 
 
-def _tested(rows: Sequence[TimeToEvent], group: Label, tests: Sequence[Test]) -> Iterator[TestResult]:
+def _tested(
+    rows: Sequence[TimeToEvent], group: Label, tests: Sequence[Test], out: tuple[LeftOut, ...]
+) -> Iterator[TestResult]:
     known = [row for row in rows if group(row) != UNKNOWN]
-    unknown = len(rows) - len(known)
+    unknown = without_reason((row for row in rows if group(row) == UNKNOWN), "group unknown")
+    groups = [group(row) for row in known]
+    said = f"; {len(unknown)} rows of unknown group left out" if unknown else ""
     for test in tests:
-        found = test(known, [group(row) for row in known])
-        said = f"; {unknown} rows of unknown group left out" if unknown else ""
+        found = compared(test(known, groups), known, groups, (*unknown, *out))
         yield msgspec.structs.replace(found, method=f"{found.method}{said}")

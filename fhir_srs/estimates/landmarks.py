@@ -11,7 +11,7 @@ import numpy as np
 
 from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.figures import HALF_YEAR, YEAR, days_of, events_of, rows_of
-from fhir_srs.estimates.grounds import at_day, grounded, survival_terms
+from fhir_srs.estimates.grounds import at_day, compared, grounded, survival_terms, without_reason
 from fhir_srs.model import Estimate, Status, TestResult, TimeToEvent
 from fhir_srs.survival import kaplan_meier, landmark, log_rank
 
@@ -52,7 +52,11 @@ def _landmarked(outcomes: Outcomes, day: int) -> Landmarked:
     kept = [row for row, one in zip(alive, said, strict=True) if one is not None]
     days = np.array([one for one, how in zip(found.days, said, strict=True) if how is not None], dtype=int)
     event = events_of(kept)
-    test = log_rank(days, event, groups)
+    out = (
+        *without_reason(_but(rows, alive), f"had died or was lost by day {day}"),
+        *without_reason(_but(alive, kept), "no lesion that could show relief or its absence"),
+    )
+    test = compared(log_rank(days, event, groups), kept, groups, out)
     return Landmarked(
         day=day,
         figures=tuple(_curves(outcomes, day, kept, days, groups)),
@@ -60,10 +64,18 @@ def _landmarked(outcomes: Outcomes, day: int) -> Landmarked:
             test,
             name=f"overall survival from day {day} by response until then",
             method="log-rank; one row a patient",
+            study=outcomes.study.name,
+            endpoint="overall-survival",
         ),
         left_out=found.left_out,
         not_evaluable=len(alive) - len(kept),
     )
+
+
+def _but(rows: list[TimeToEvent], others: list[TimeToEvent]) -> list[TimeToEvent]:
+    """*rows* without *others*: one row a patient."""
+    gone = {row.patient for row in others}
+    return [row for row in rows if row.patient not in gone]
 
 
 def _judged(outcomes: Outcomes) -> dict[str, list[TimeToEvent]]:

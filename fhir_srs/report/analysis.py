@@ -5,7 +5,7 @@ from typing import Any
 
 from fhir_srs.estimates.analysis import Analysis
 from fhir_srs.model import Estimate, to_json
-from fhir_srs.report.export import estimate_row, estimates_csv
+from fhir_srs.report.export import estimate_row, estimates_csv, test_row
 from fhir_srs.report.figures import aligned, estimates_text
 from fhir_srs.report.parameters import parameter_rows
 from fhir_srs.report.study import (
@@ -85,13 +85,13 @@ def _told(one: Analysis) -> dict[str, Any]:
             "left_out": mark.left_out,
             "not_evaluable": mark.not_evaluable,
             "figures": [estimate_row(figure) for figure in mark.figures],
-            "test": mark.test,
+            "test": test_row(mark.test),
         }
         for mark in one.landmarks
     ]
     told = {
         "baseline": one.baseline,
-        "comparisons": one.comparisons,
+        "comparisons": [test_row(test) for test in one.comparisons],
         "sensitivity": runs,
         "landmarks": landmarks,
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_srs.mapping.tally import Tally
-from fhir_srs.model import Estimate, Issue, ResourceCounts, to_json
+from fhir_srs.model import Estimate, Issue, ResourceCounts, TestResult, to_json
 from fhir_srs.summary import RunSummary
 
 # design.md 4.4; `population` is decisions.md 14, the bounds' states 17.
@@ -41,9 +41,17 @@ KEYS = (
 )
 
 
+TEST_KEYS = ("name", "statistic", "df", "p", "n", "clusters", "events", "method", "status", "reason")
+
+
 def estimate_row(estimate: Estimate) -> dict[str, Any]:
     """*estimate* as a flat object; absent is None, proportions are fractions, times are days."""
     return {key: getattr(estimate, "name" if key == "label" else key) for key in KEYS}
+
+
+def test_row(test: TestResult) -> dict[str, Any]:
+    """*test* as a flat object; absent is None."""
+    return {key: getattr(test, key) for key in TEST_KEYS}
 
 
 def refused_reasons(issues: Iterable[Issue]) -> dict[str, int]:

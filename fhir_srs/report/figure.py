@@ -5,14 +5,14 @@ All of it was kept with the figure when it was computed (`fhir_srs.model.Grounds
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
 from fhir_srs.endpoints import Study
 from fhir_srs.errors import UsageError
 from fhir_srs.estimates.analysis import Analysis
-from fhir_srs.model import Estimate, LeftOut, Response, Term, TimeToEvent
+from fhir_srs.model import Estimate, LeftOut, Response, Term, TestResult, TimeToEvent
 from fhir_srs.report.explain import (
     Parameter,
     Rule,
@@ -22,15 +22,17 @@ from fhir_srs.report.explain import (
     rule_lines,
     rule_of,
 )
-from fhir_srs.report.export import estimate_row
+from fhir_srs.report.export import estimate_row, test_row
 from fhir_srs.report.figures import count_text, figure_name, interval_text, value_text
+from fhir_srs.report.study import test_text
 
+Figure: TypeAlias = Estimate | TestResult
 LISTED = 20  # figures named where several fit
 
 
 class FigureExplanation(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One figure with everything it rests on.
+    One figure, an estimate or a test, with everything it rests on.
 
     *counted* are the outcomes of its numerator, or that ended in the event; *others* the rest of its
     denominator; *left_out* what it does not count, with the reason. *resources* are the resource versions
@@ -54,11 +56,12 @@ class FigureExplanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Printed(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures as they were printed, and the study that they were made under."""
+    """Figures as they were printed, with the tests beside them, and the study that they were made under."""
 
     study: Study
     data_cutoff: date
     figures: tuple[Estimate, ...]
+    tests: tuple[TestResult, ...] = ()
 
 
 def printed(one: Analysis, data_cutoff: date) -> Iterator[Printed]:
@@ -69,25 +72,45 @@ def printed(one: Analysis, data_cutoff: date) -> Iterator[Printed]:
     """
     beside = tuple(figure for landmark in one.landmarks for figure in landmark.figures)
     figures = (*one.table, *one.groups, *beside)
-    yield Printed(study=one.study, data_cutoff=data_cutoff, figures=figures)
+    tests = (*one.comparisons, *(landmark.test for landmark in one.landmarks))
+    yield Printed(study=one.study, data_cutoff=data_cutoff, figures=figures, tests=tests)
     for run in one.sensitivity:
         group = f"sensitivity: {run.label}"
         made = tuple(msgspec.structs.replace(each, group=group) for each in run.figures if each)
         yield Printed(study=run.study, data_cutoff=data_cutoff, figures=made)
 
 
-def words_of(one: Estimate) -> str:
-    """What a figure is asked for by: study, endpoint, variant, window, population, group, day, name."""
+def words_of(one: Figure) -> str:
+    """
+    What a figure is asked for by: study, endpoint, variant, window, population, group, day, name.
+
+    A test has study, endpoint, variant, name and the name of its method.
+    """
+    if isinstance(one, TestResult):
+        told = (one.study, one.endpoint, one.variant, one.name, one.method.split(";")[0])
+        return " ".join(part for part in told if part)
     day = None if one.time_days is None else str(one.time_days)
     parts = (one.study, one.endpoint, one.variant, one.window, one.population, one.group, day, one.name)
     return " ".join(part for part in parts if part)
 
 
 def explain_figure(tables: Sequence[Printed], asked: str) -> FigureExplanation:
-    """The figure that *asked* names among all of *tables*, explained."""
-    one = find_figure([figure for table in tables for figure in table.figures], asked)
-    table = next(table for table in tables if any(one is figure for figure in table.figures))
+    """The figure that *asked* names among all of *tables*, explained; a test where no estimate fits."""
+    words = _words(asked)
+    tests = [test for table in tables for test in table.tests if words <= _said(test)]
+    figures = [figure for table in tables for figure in table.figures]
+    named = tests and not any(words <= _said(figure) for figure in figures)
+    one = _find_test(tests, words) if named else find_figure(figures, asked)
+    table = next(table for table in tables if any(one is each for each in (*table.figures, *table.tests)))
     return figure_explanation(table, one)
+
+
+def _find_test(found: Sequence[TestResult], words: set[str]) -> TestResult:
+    found = [one for one in found if words == _said(one)] or found
+    if len(found) != 1:
+        told = [f"  {words_of(one)}" for one in found[:LISTED]]
+        raise UsageError("\n".join(("several tests fit:", *told)))
+    return found[0]
 
 
 def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
@@ -111,7 +134,7 @@ def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
     return found[0]
 
 
-def _said(one: Estimate) -> set[str]:
+def _said(one: Figure) -> set[str]:
     return _words(words_of(one))
 
 
@@ -119,16 +142,15 @@ def _words(text: str) -> set[str]:
     return {word.removesuffix(":") for word in text.lower().split()}
 
 
-def figure_explanation(table: Printed, one: Estimate) -> FigureExplanation:
+def figure_explanation(table: Printed, one: Figure) -> FigureExplanation:
     """All that *one*, a figure of *table*, rests on. UsageError for a figure that is of no endpoint."""
     if one.endpoint is None or one.grounds is None:
         raise UsageError("this figure is made of no outcomes")
     study, grounds = table.study, one.grounds
-    rule = rule_of(one.endpoint, one.variant, one.window)
+    rule = rule_of(one.endpoint, one.variant, None if isinstance(one, TestResult) else one.window)
     rows = (*grounds.counted, *grounds.others)
-    figures = (value_text(one), interval_text(one), count_text(one), one.method)
     return FigureExplanation(
-        figure=estimate_row(one),
+        figure=test_row(one) if isinstance(one, TestResult) else estimate_row(one),
         study=study.name,
         version=study.version,
         title=study.title,
@@ -141,13 +163,19 @@ def figure_explanation(table: Printed, one: Estimate) -> FigureExplanation:
         others=grounds.others,
         left_out=grounds.left_out,
         resources=tuple(sorted({source for row in rows for source in row.sources})),
-        printed=f"{figure_name(one)}: {'; '.join(figures)}",
+        printed=test_text(one) if isinstance(one, TestResult) else _estimate_text(one),
     )
+
+
+def _estimate_text(one: Estimate) -> str:
+    parts = (value_text(one), interval_text(one), count_text(one), one.method)
+    return f"{figure_name(one)}: {'; '.join(parts)}"
 
 
 def figure_text(told: FigureExplanation) -> str:
     """*told* as lines of text."""
-    heads = ("Ended in the event", "Did not") if told.terms else ("Counted", "In the denominator only")
+    over_time = told.terms or "statistic" in told.figure
+    heads = ("Ended in the event", "Did not") if over_time else ("Counted", "In the denominator only")
     lines = [
         told.printed,
         f"Study {told.study}, version {told.version}: {told.title}; data up to {told.data_cutoff}",

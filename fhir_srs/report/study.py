@@ -76,6 +76,13 @@ def comparison_lines(tests: Sequence[TestResult]) -> Iterator[str]:
     yield from _indented([["test", "chi-square", "df", "p", "n", "method"], *rows])
 
 
+def test_text(one: TestResult) -> str:
+    """One test as a line: its name, statistic, degrees of freedom, p-value, rows and method."""
+    value, df, p = _tested(one)
+    found = f"{value} {df}".strip() if one.statistic is None else f"chi-square {value} on {df}, p {p}"
+    return f"{one.name}: {found}; {_rows(one)}; {one.method}"
+
+
 def _rows(one: TestResult) -> str:
     patients = f" in {one.clusters} patients" if one.clusters not in (None, one.n) else ""
     return f"{one.n}{patients}, {one.events or 0} events"

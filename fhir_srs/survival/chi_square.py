@@ -26,7 +26,14 @@ def chi_square(base: TestResult, score: Floats, covariance: Floats, nothing: str
     statistic, df = quadratic(score, covariance)
     if not df:
         return no_test(base, nothing)
-    return replace(base, statistic=statistic, df=df, p=float(chdtrc(df, statistic)))
+    return replace(
+        base,
+        statistic=statistic,
+        df=df,
+        p=float(chdtrc(df, statistic)),
+        score=tuple(score.tolist()),
+        covariance=tuple(map(tuple, covariance.tolist())),
+    )
 
 
 def quadratic(score: Floats, covariance: Floats) -> tuple[float, int]:

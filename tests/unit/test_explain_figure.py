@@ -9,8 +9,9 @@ from functools import reduce
 from itertools import accumulate
 from pathlib import Path
 
+import numpy as np
 import pytest
-from scipy.stats import beta, t
+from scipy.stats import beta, chi2, t
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.cli import run
@@ -18,7 +19,7 @@ from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
 from fhir_srs.errors import UsageError
 from fhir_srs.estimates import estimate
 from fhir_srs.estimates.analysis import Asked, analyse
-from fhir_srs.model import Estimate, TimeToEvent, to_json
+from fhir_srs.model import Estimate, TestResult, TimeToEvent, to_json
 from fhir_srs.report.explain import explanation_json
 from fhir_srs.report.figure import (
     Printed,
@@ -209,6 +210,57 @@ def test_a_sensitivity_run_is_explained_by_its_own_parameters() -> None:
         next(one.value for one in told.parameters if one.name == "pain_delta") for told in (own, changed)
     ]
     assert delta[0] != delta[1]
+
+
+TESTED = [
+    (table, test)
+    for name in ("icpre2012", "rtog0631")
+    for table in printed(
+        analyse(RANDOM, load_study(name), date(2026, 6, 30), Asked(by="fractions", landmarks=True)),
+        date(2026, 6, 30),
+    )
+    for test in table.tests
+]
+
+
+@pytest.mark.parametrize(("table", "test"), TESTED, ids=[words_of(test) for _, test in TESTED])
+def test_a_test_between_groups_follows_from_the_score_and_the_covariance_that_are_shown(
+    table: Printed, test: TestResult
+) -> None:
+    """By numpy's pseudo-inverse and scipy's chi-square, from the printed digits."""
+    told = explain_figure([table], words_of(test))
+    assert told.figure["method"] == test.method
+    rows = [line for line in told.arithmetic if " rows, " in line]
+    assert sum(int(re.findall(r"(\d+) rows", line)[0]) for line in rows) == test.n
+    assert len(told.counted) == test.events == sum(int(re.findall(r"(\d+) events", line)[0]) for line in rows)
+    assert len(told.counted) + len(told.others) == test.n
+    if test.statistic is None or test.p is None or test.df is None:
+        assert told.arithmetic[-1] == f"not estimable: {test.reason}"
+        return
+    score = np.array([float(line.rsplit(" ", 1)[1]) for line in rows])
+    shown = [line.split(": ")[1] for line in told.arithmetic if line.startswith("V of ")]
+    covariance = np.array([[float(one) for one in line.split(", ")] for line in shown])
+    inverse = np.linalg.pinv(covariance, rcond=1e-4)  # six decimals are shown
+    assert score @ inverse @ score == pytest.approx(test.statistic, rel=1e-3, abs=1e-4)
+    assert np.linalg.matrix_rank(covariance, tol=1e-4) == test.df
+    assert chi2.sf(test.statistic, test.df) == pytest.approx(test.p, rel=1e-9)
+
+
+def test_the_rows_of_a_test_say_their_group_and_what_it_leaves_out_has_a_reason() -> None:
+    told = explain_figure([table for table, _ in TESTED[:1]], "icpre2012 time-to-relief fractions gray")
+    names = {line.split(":")[0] for line in told.arithmetic if " rows, " in line}
+    assert {row.working[0].removeprefix("group: ") for row in (*told.counted, *told.others)} == names
+    assert told.left_out
+    assert all(row.reason for row in told.left_out)
+    assert set(told.resources) == {source for row in (*told.counted, *told.others) for source in row.sources}
+    text = figure_text(told)
+    assert text.startswith("time-to-relief by fractions: chi-square ")
+    assert f"Ended in the event: {len(told.counted)}" in text
+
+
+def test_words_of_several_tests_are_an_error_that_names_them() -> None:
+    with pytest.raises(UsageError, match="several tests fit:\n  icpre2012 time-to-relief"):
+        explain_figure([TESTED[0][0]], "time-to-relief by fractions")
 
 
 def test_the_first_figure_of_ryu_names_its_17_lesions_and_those_left_out() -> None:
