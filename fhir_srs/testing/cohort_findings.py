@@ -16,7 +16,7 @@ from fhir_srs.testing.cohort_codes import (
     extension,
 )
 from fhir_srs.testing.cohort_courses import Written, level_concept
-from fhir_srs.testing.cohort_records import build_observation
+from fhir_srs.testing.cohort_records import build_imaging_study, build_observation
 from fhir_srs.testing.cohort_shapes import Style
 from fhir_srs.testing.cohort_spine import BILSKY, SCALES, Spine, SpineCourse, Toxicity
 
@@ -99,14 +99,7 @@ def _status(spine: Spine, day: int, rng: Random) -> str:
 def _imaged(base: str, patient_id: str, status: str, on: date, place: Json, rng: Random) -> Iterator[Json]:
     """What imaging says of the segment; of some, the study that it was read from."""
     if rng.random() < 0.3:
-        yield {
-            "resourceType": "ImagingStudy",
-            "id": f"{base}-mri",
-            "status": "available",
-            "subject": {"reference": f"Patient/{patient_id}"},
-            "started": on.isoformat(),
-            "procedureCode": [concept(SNOMED, "113091000", "Magnetic resonance imaging (procedure)")],
-        }
+        yield build_imaging_study(f"{base}-mri", patient_id, on)
     yield {
         **build_observation(f"{base}-status", patient_id, _STATUS, _IMAGING),
         "meta": {"profile": [f"{MCODE}mcode-cancer-disease-status"]},

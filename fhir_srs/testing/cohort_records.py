@@ -149,6 +149,18 @@ def _prescription(drug_id: str, patient_id: str, spell: tuple[str, int, date, da
     return drug | {"intent": "order", "authoredOn": start.isoformat(), "dosageInstruction": [dosage]}
 
 
+def build_imaging_study(name: str, patient_id: str, on: date) -> Json:
+    """The magnetic resonance imaging of a day, without its images."""
+    return {
+        "resourceType": "ImagingStudy",
+        "id": name,
+        "status": "available",
+        "subject": {"reference": f"Patient/{patient_id}"},
+        "started": on.isoformat(),
+        "procedureCode": [concept(SNOMED, "113091000", "Magnetic resonance imaging (procedure)")],
+    }
+
+
 def build_status(patient_id: str, written: Sequence[Written], until: date, rng: Random) -> Iterator[Json]:
     """Disease status by imaging about three and six months after treatment, with its imaging study."""
     code = concept(LOINC, "97509-4", "Cancer disease status")
@@ -160,14 +172,7 @@ def build_status(patient_id: str, written: Sequence[Written], until: date, rng: 
                 continue
             name = rng.choices(tuple(_STATUS_VALUES), (3, 5, 1))[0]
             base = f"{patient_id}-status-{number}-{visit}"
-            yield {
-                "resourceType": "ImagingStudy",
-                "id": f"{base}-mri",
-                "status": "available",
-                "subject": {"reference": f"Patient/{patient_id}"},
-                "started": on.isoformat(),
-                "procedureCode": [concept(SNOMED, "113091000", "Magnetic resonance imaging (procedure)")],
-            }
+            yield build_imaging_study(f"{base}-mri", patient_id, on)
             yield {
                 **build_observation(base, patient_id, code, _LABORATORY),
                 "meta": {"profile": [f"{MCODE}mcode-cancer-disease-status"]},
