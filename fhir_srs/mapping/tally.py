@@ -59,6 +59,11 @@ class Tally:
             kinds=dict(sorted(self.ignored.items())),
         )
 
+    @property
+    def refusals(self) -> dict[str, int]:
+        """The issues that kept a resource, or a part of it, from being used, by reason."""
+        return {reason: number for (used, reason), number in sorted(self.reasons.items()) if not used}
+
     def add(self, other: "Tally") -> None:
         """Count what *other* counted too."""
         self.fates.update(other.fates)

@@ -3,12 +3,11 @@
 import csv
 import io
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fhir_srs.mapping.tally import Tally
-from fhir_srs.model import Estimate, Issue, ResourceCounts, TestResult, to_json
+from fhir_srs.model import Estimate, ResourceCounts, TestResult, to_json
 from fhir_srs.summary import RunSummary
 
 # design.md 4.4; `population` is decisions.md 14, the bounds' states 17.
@@ -54,11 +53,6 @@ def test_row(test: TestResult) -> dict[str, Any]:
     return {key: getattr(test, key) for key in TEST_KEYS}
 
 
-def refused_reasons(issues: Iterable[Issue]) -> dict[str, int]:
-    """How many issues kept a resource, or a part of it, from being used, by reason."""
-    return dict(sorted(Counter(issue.reason for issue in issues if not issue.used).items()))
-
-
 def counts_row(
     counts: ResourceCounts, *, refused: Mapping[str, int], lesions: int, patients: int
 ) -> dict[str, Any]:
@@ -69,8 +63,7 @@ def counts_row(
 
 def mapped_counts(found: Tally) -> dict[str, Any]:
     """The counts of what mapping returned."""
-    refused = {reason: number for (used, reason), number in sorted(found.reasons.items()) if not used}
-    return counts_row(found.counts, refused=refused, lesions=found.lesions, patients=found.patients)
+    return counts_row(found.counts, refused=found.refusals, lesions=found.lesions, patients=found.patients)
 
 
 def run_counts(summary: RunSummary) -> dict[str, Any]:

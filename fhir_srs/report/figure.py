@@ -5,7 +5,7 @@ All of it was kept with the figure when it was computed (`fhir_srs.model.Grounds
 
 from collections.abc import Iterator, Sequence
 from datetime import date
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -27,6 +27,7 @@ from fhir_srs.report.figures import count_text, figure_name, interval_text, valu
 from fhir_srs.report.study import test_text
 
 Figure: TypeAlias = Estimate | TestResult
+Named = TypeVar("Named", bound=Figure)
 LISTED = 20  # figures named where several fit
 
 
@@ -107,10 +108,7 @@ def explain_figure(tables: Sequence[Printed], asked: str) -> FigureExplanation:
 
 def _find_test(found: Sequence[TestResult], words: set[str]) -> TestResult:
     found = [one for one in found if words == _said(one)] or found
-    if len(found) != 1:
-        told = [f"  {words_of(one)}" for one in found[:LISTED]]
-        raise UsageError("\n".join(("several tests fit:", *told)))
-    return found[0]
+    return _only(found, "several tests fit", found)
 
 
 def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
@@ -127,9 +125,14 @@ def find_figure(table: Sequence[Estimate], asked: str) -> Estimate:
     found = [one for one in found if one.group is None] or found
     found = [one for one in found if one.name.lower() in words] or found
     found = [one for one in found if one.variant is None] or found
+    said = "several figures fit" if fits else "no figure has all of these words; some are"
+    return _only(found, said, found or table)
+
+
+def _only(found: Sequence[Named], said: str, named: Sequence[Named]) -> Named:
+    """The one of *found*; UsageError, as *said*, with the words of those *named*, if there is not one."""
     if len(found) != 1:
-        told = [f"  {words_of(one)}" for one in (found or table)[:LISTED]]
-        said = "several figures fit" if fits else "no figure has all of these words; some are"
+        told = [f"  {words_of(one)}" for one in named[:LISTED]]
         raise UsageError("\n".join((f"{said}:", *told)))
     return found[0]
 

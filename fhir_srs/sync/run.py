@@ -41,7 +41,7 @@ from fhir_srs.sync.pull import Care, Pull, Pulled
 from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
 from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
 from fhir_srs.sync.strays import found_results
-from fhir_srs.sync.telling import Heard, State, planned, refusals, summarised, written
+from fhir_srs.sync.telling import Heard, State, planned, summarised, written
 from fhir_srs.sync.trail import Trail
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
@@ -333,7 +333,7 @@ class _Run:
             results=state.planned.create + state.planned.update + state.planned.unchanged,
             conflict=state.written.conflict,
             externally_deleted=state.written.externally_deleted,
-            refused=refusals(tally),
+            refused=tally.refusals,
             resources=tally.counts,
         )
         settle(self.session.outbox, found)

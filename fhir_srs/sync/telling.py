@@ -137,13 +137,8 @@ def _counts(state: State) -> ResourceCounts:
 def _refused(state: State, store: Store) -> dict[str, int]:
     """Resources that count for nothing, by reason: those in quarantine and those mapping refused."""
     refused = Counter(store.refusals()) + Counter(state.settled.refused if state.settled else {})
-    refused += Counter(refusals(state.tally) if state.tally else {})
+    refused += Counter(state.tally.refusals if state.tally else {})
     return dict(sorted(refused.items()))
-
-
-def refusals(tally: Tally) -> dict[str, int]:
-    """Resources that mapping refused, by reason."""
-    return {reason: number for (used, reason), number in sorted(tally.reasons.items()) if not used}
 
 
 def planned(counts: Mapping[ActionKind, int]) -> Planned:
