@@ -1,5 +1,7 @@
 """Who no longer belongs to the cohort leaves the store: increments end where a full load starts (I2)."""
 
+from collections.abc import Iterable, Mapping
+
 from fhir_srs.fhir.sansio import relative
 from fhir_srs.sync.intake import linked_records
 from fhir_srs.sync.taking import Taking
@@ -30,12 +32,12 @@ class Departing(Taking):
         """Who was treated, by what is stored, and the records merged with theirs, however far."""
         treated = {self._intake.treated(body) for body in self._store.payloads("Procedure")}
         found = {name for name in treated if name}
-        links = [
-            _record(*linked_records(body, self._client.base)) for body in self._store.payloads("Patient")
-        ]
-        while more := set().union(*(link for link in links if link & found)) - found:
-            found |= more
-        return found
+        return same_persons(found, self._stored_links())
+
+    def _stored_links(self) -> dict[str, frozenset[str]]:
+        """The records that each stored Patient says it was merged with, of those that say so."""
+        told = (linked_records(body, self._client.base) for body in self._store.payloads("Patient"))
+        return {patient: linked for patient, linked in told if patient and linked}
 
     def _named_medications(self) -> set[str]:
         """The ids of the Medications that the stored records refer to."""
@@ -48,5 +50,16 @@ class Departing(Taking):
         return set(held) - self._named_medications() if held else set()
 
 
-def _record(patient: str | None, linked: frozenset[str]) -> frozenset[str]:
-    return linked | {patient} if patient else linked
+def same_persons(patients: Iterable[str], links: Mapping[str, frozenset[str]]) -> set[str]:
+    """*patients* and all records merged with theirs, whichever of two says so, however far (I12)."""
+    beside: dict[str, set[str]] = {}
+    for patient, linked in links.items():
+        for other in linked:
+            beside.setdefault(patient, set()).add(other)
+            beside.setdefault(other, set()).add(patient)
+    found: set[str] = set()
+    waiting = set(patients)
+    while waiting:
+        found |= waiting
+        waiting = {other for name in waiting for other in beside.get(name, ())} - found
+    return found

@@ -136,6 +136,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
                 found.add(one.patient)
         return frozenset(found)
 
+    @property
+    def links(self) -> Mapping[str, frozenset[str]]:
+        """Of each Patient record here, the records that it says it was merged with."""
+        return {one.patient: one.linked for one in self.kept if one.row.type == "Patient" and one.patient}
+
     def strangers(self, patients: Collection[str]) -> bool:
         """Whether a row is of somebody else."""
         return any(one.patient not in patients for one in self.kept)

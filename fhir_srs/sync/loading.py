@@ -1,14 +1,14 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, lists_of
 from fhir_srs.sync.crew import Crew
-from fhir_srs.sync.departing import Departing
-from fhir_srs.sync.intake import Taken, linked_records, take_page
+from fhir_srs.sync.departing import Departing, same_persons
+from fhir_srs.sync.intake import Taken, take_page
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES
 
@@ -82,12 +82,11 @@ class Loading(Departing):
         reasons = {name: TEST_PATIENT for one in taken for name in one.test_patients}
         reasons |= dict.fromkeys(self._dissenting(consents), OPT_OUT)
         reasons |= dict.fromkeys(listed(self._care.opt_out, lambda: bodies), LISTED)
+        self._dissent |= reasons
+        self._links |= {name: linked for one in taken for name, linked in one.links.items()}
         # Of what earlier runs found only purges count: every other reason is looked for anew.
         purged = {name: why for name, why in self._out.items() if why == PURGED}
-        rows = [(kept.patient, kept.linked) for page in taken for kept in page.kept]
-        reasons |= self._kin(rows, {**purged, **self._same_person, **reasons})
-        self._same_person |= reasons
-        reasons |= {name: self._same_person[name] for name in group if name in self._same_person}
+        reasons = kin({**purged, **self._dissent}, self._links)
         self._leave_out({name: why for name, why in reasons.items() if name in self._cohort})
         members = frozenset(group) - reasons.keys()
         for name in members:
@@ -95,25 +94,15 @@ class Loading(Departing):
         for page in pages:
             self._take("Patient", page, self._only(frozenset(group), members))
 
-    def _kin(
-        self, records: Iterable[tuple[str | None, frozenset[str]]], out: Mapping[str, str]
-    ) -> dict[str, str]:
-        """Who is the same person as one who opted out: *records* merged with one of *out*, either way."""
-        opted = {name: why for name, why in out.items() if why != TEST_PATIENT}
-        found: dict[str, str] = {}
-        for patient, linked in records:
-            why = next((opted[name] for name in sorted(linked) if name in opted), None)
-            if patient in opted:
-                found |= dict.fromkeys(linked, opted[patient])
-            elif why is not None and patient is not None:
-                found[patient] = why
-        return found
-
     def _leave_out_kin(self) -> None:
-        """Records that are here already and turn out to be of one who opted out."""
+        """
+        Records that turn out to be of one who opted out, however far the merges go.
+
+        Of those who are left out nothing is stored: what their records said in this run counts as well.
+        """
         if set(self._out.values()) - {TEST_PATIENT}:
-            records = (linked_records(body, self._client.base) for body in self._store.payloads("Patient"))
-            self._leave_out(self._kin(records, self._out))
+            found = kin(self._out, {**self._links, **self._stored_links()})
+            self._leave_out({name: why for name, why in found.items() if name in self._cohort})
 
     def _only(self, asked: frozenset[str], members: frozenset[str]) -> Callable[[Taken], Taken]:
         """Rows of *members*, of an answer that may hold rows of *asked* alone."""
@@ -194,3 +183,16 @@ class Loading(Departing):
             filters = (("_id", ",".join(ids)),)
             search = Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True)
             self._walk(search, lambda taken: taken)
+
+
+def kin(out: Mapping[str, str], links: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    """
+    *out* (who is left out, and why) and all who are the same person by the merges in *links*.
+
+    Test data (HTEST) says nothing of the records that it was merged with.
+    """
+    found = dict(out)
+    for why in sorted({*out.values()} - {TEST_PATIENT}):
+        for name in same_persons((one for one, reason in out.items() if reason == why), links):
+            found.setdefault(name, why)
+    return found

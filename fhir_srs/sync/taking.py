@@ -102,7 +102,8 @@ class Taking:
         self._types: tuple[str, ...] = ()
         self._cohort: set[str] = set()
         self._out: dict[str, str] = {}
-        self._same_person: dict[str, str] = {}
+        self._dissent: dict[str, str] = {}  # who is left out by a word of their own, of this run
+        self._links: dict[str, frozenset[str]] = {}  # merged records, of whoever this run saw
         self._care = care
         self._walker = Walker(client, intake.name, stop)
         self.histories: frozenset[str] = frozenset()
@@ -167,6 +168,7 @@ class Taking:
         """One page into the store: one transaction (step 4). With *certain* it was read by id, just now."""
         self._clock(page)
         whole = take_page(self._intake, page, name, self._run, self._number)
+        self._links |= whole.links
         taken = keep(whole)
         joined = whole.relatives(self._cohort - self._out.keys()) | set(taken.newcomers)
         changes = self._store.ingest(

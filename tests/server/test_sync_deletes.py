@@ -379,6 +379,32 @@ def test_an_opt_out_holds_for_every_record_of_the_person(
     assert (again.lesions, again.left_out) == (3, {})  # one course, told by both records
 
 
+def merged(name: str, other: str) -> Json:
+    return {**person(name), "link": [{"other": {"reference": f"Patient/{other}"}, "type": "replaced-by"}]}
+
+
+@pytest.mark.parametrize("runs", [(), ("c", "a"), ("a", "c")], ids=["at-once", "outer-first", "inner-first"])
+def test_I12_an_opt_out_reaches_records_that_only_a_record_left_out_names(
+    server: RunningServer, ward: Ward, tmp_path: Path, runs: tuple[str, ...]
+) -> None:
+    """c opted out, c was merged into a, a into b: of c and a nothing is stored, and b is the same person."""
+    told = {"c": merged("c", "a"), "a": merged("a", "b")}
+    ward.put(consent("c"))
+    done(real(server, tmp_path))
+    for name in runs:
+        ward.put(told[name])
+        done(real(server, tmp_path, retract=True))
+    for name in told.keys() - set(runs):
+        ward.put(told[name])
+    summary = done(real(server, tmp_path, retract=True))
+    assert (summary.lesions, summary.left_out) == (0, {"opt-out": 3})
+    assert stored(tmp_path, server.base_url) == set()
+    ward.put(person("a"))
+    parted = done(real(server, tmp_path, retract=True))
+    assert parted.left_out == {"opt-out": 2}
+    assert alive(ward, "b")
+
+
 def test_a_list_file_leaves_patients_out_by_id_and_by_identifier(
     server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
