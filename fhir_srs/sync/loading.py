@@ -1,10 +1,11 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from fhir_srs.errors import ProtocolViolation
-from fhir_srs.fhir.answers import Page
+from fhir_srs.fhir.answers import Page, PageExpired
 from fhir_srs.fhir.sansio import Search, lists_of
 from fhir_srs.sync.crew import Crew
 from fhir_srs.sync.departing import Departing, same_persons
@@ -18,21 +19,52 @@ _ORDER = ("Observation", *(name for name in PATIENT_TYPES if name != "Observatio
 _ROOM = 1.25  # parts are cut for four fifths of a page: patients differ
 
 
+class _Whole:
+    """
+    The searches of some *lists* of patients, whose rows were counted together: that one count proves all.
+
+    The threads that walk them share it.
+    """
+
+    def __init__(self, expected: int, lists: Sequence[tuple[str, ...]]) -> None:
+        self._expected, self._left = expected, len(lists)
+        self.lists = lists
+        self._seen: set[str] = set()
+        self._spoilt = False
+        self._turn = threading.Lock()
+
+    def is_short(self, seen: set[str], *, spoilt: bool) -> bool:
+        """Add what one part gave; whether it was the last one, and all of them do not prove the whole."""
+        with self._turn:
+            self._seen |= seen
+            self._spoilt |= spoilt
+            self._left -= 1
+            return not self._left and (self._spoilt or len(self._seen) < self._expected)
+
+
 class _Errand(NamedTuple):
-    """The rows of one *type* of some *patients*: those of *group*, or a part of them."""
+    """
+    The rows of one *type* of some *patients*: those of *group*, or a part of them.
+
+    A part is proven with the others of *whole*; or *alone*, by a count of its own.
+    """
 
     type: str
     patients: tuple[str, ...]
     group: tuple[str, ...]
+    whole: _Whole | None = None
+    alone: bool = False
 
     @property
     def resource_type(self) -> str:
         return "Patient" if self.type == _LINKED else self.type
 
-    def parts(self, pages: float) -> list["_Errand"]:
-        """The same in smaller lists, for rows that fill that many *pages*."""
-        size = max(1, int(len(self.patients) / (pages * _ROOM)))
-        return [self._replace(patients=some) for some in lists_of(size, self.patients)]
+    def parts(self, rows: int, page: int) -> list["_Errand"]:
+        """The same in lists whose share of all *rows* fits on a *page*."""
+        size = max(1, int(len(self.patients) * page / (rows * _ROOM)))
+        lists = list(lists_of(size, self.patients))
+        whole = None if self.alone else _Whole(rows, lists)
+        return [self._replace(patients=some, whole=whole) for some in lists]
 
 
 class Loading(Departing):
@@ -161,11 +193,24 @@ class Loading(Departing):
         if errand.type == CONSENT:
             yield from self._consents(search)
             return
+        if errand.whole is not None:
+            yield from self._part(errand, errand.whole)
+            return
         expected = self._walker.counted(search)
         if expected > self._count and len(errand.patients) > 1:
-            yield errand.parts(expected / self._count)
+            yield errand.parts(expected, self._count)
         else:
             yield from self._walker.proven(search, expected=expected)
+
+    def _part(self, errand: _Errand, whole: _Whole) -> Iterator[Page | list[_Errand]]:
+        """The pages of a part; where it was the last one and the whole is short, each once more, alone."""
+        seen, spoilt = set[str](), False
+        try:
+            yield from self._walker.pages(self._search_of(errand), seen)
+        except PageExpired:
+            spoilt = True
+        if whole.is_short(seen, spoilt=spoilt):
+            yield [errand._replace(patients=some, whole=None, alone=True) for some in whole.lists]
 
     def _search_of(self, errand: _Errand) -> Search:
         """As asked. By `link`: who replaces one of the patients, or is replaced, joins the cohort."""

@@ -61,7 +61,7 @@ class Walker:
             seen: set[str] = set()
             try:
                 if expected:
-                    yield from self._pages(search, seen, elements)
+                    yield from self.pages(search, seen, elements)
             except PageExpired:
                 _LOG.info("page expired: %s", search.type)
             else:
@@ -70,8 +70,12 @@ class Walker:
             search, expected = msgspec.structs.replace(search, count=max(search.count // 2, 10)), None
         raise Incomplete(f"{search.type}: fewer resources than the server counts")
 
-    def _pages(self, search: Search, seen: set[str], elements: str | None) -> Iterator[Page]:
-        """Page after page by `next`, under the stop rules of F13; *seen* gathers what came."""
+    def pages(self, search: Search, seen: set[str], elements: str | None = None) -> Iterator[Page]:
+        """
+        Page after page by `next`, under the stop rules of F13; *seen* gathers what came.
+
+        Nothing is proven: that is for who knows how many there should be. Raises PageExpired.
+        """
         request, visited, stale = _first(search, elements), set[str](), 0
         for _ in range(PAGES):
             self.check_stop()

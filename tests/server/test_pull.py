@@ -3,9 +3,10 @@
 # ruff: noqa: N802  (the ids of reliability.md are written in capitals)
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import count as counting
 from pathlib import Path
 from typing import Any
 
@@ -318,18 +319,88 @@ def test_an_interrupted_first_load_is_finished_without_losing_what_changed_meanw
         assert len(store.present("Patient")) == LIST + 5
 
 
-def test_patients_with_more_rows_than_a_page_are_asked_for_in_smaller_lists(tmp_path: Path) -> None:
-    with hospital([one for n in range(40) for one in story(f"p{n:02}")]) as ehr:
+OF_MANY = [one for n in range(40) for one in story(f"p{n:02}")]
+SCORES = {one["id"] for one in OF_MANY if one["resourceType"] == "Observation"}
+
+
+def asked_for_scores(ehr: Hospital, what: str) -> list[str]:
+    return [one for one in ehr.queries if one.startswith("POST /fhir/Observation/_search") and what in one]
+
+
+def scores_here(folder: Path) -> set[str]:
+    with open_store(folder / "state", "x") as store:
+        return set(store.present("Observation"))
+
+
+def test_patients_with_more_rows_than_a_page_are_asked_for_in_smaller_lists_that_one_count_proves(
+    tmp_path: Path,
+) -> None:
+    with hospital(OF_MANY) as ehr:
         pull(ehr, tmp_path, count=40)
-        lists = [
-            one for one in ehr.queries if one.startswith("POST /fhir/Observation/_search") and "_count" in one
-        ]
-        assert len(lists) > 1
+        assert len(asked_for_scores(ehr, "_count=")) > 4
+        assert len(asked_for_scores(ehr, "_summary=count")) == 1
         assert not [one for one in ehr.queries if one.startswith("GET /fhir/Observation") and "page" in one]
-    with open_store(tmp_path / "state", "x") as store:
-        assert len(store.present("Observation")) == sum(
-            one["resourceType"] == "Observation" for one in ehr.resources
-        )
+    assert scores_here(tmp_path) == SCORES
+
+
+@contextmanager
+def bent(ehr: Hospital, bend: Callable[[int, Json], tuple[int, Json]]) -> Iterator[None]:
+    """What *ehr* answers to each search for scores (not to counts) goes through *bend*, with its number."""
+    real, number = ehr.answer, counting(1)
+
+    def answer(method: str, target: str, body: str) -> tuple[int, Json]:
+        status, content = real(method, target, body)
+        of_scores = "/Observation" in target and "_summary" not in body
+        return bend(next(number), content) if of_scores else (status, content)
+
+    ehr.answer = answer  # type: ignore[method-assign]
+    yield
+
+
+def short(content: Json) -> Json:
+    return {**content, "entry": content["entry"][:-1]}
+
+
+@pytest.mark.parametrize("which", [1, 3, 7])
+def test_H5_a_list_that_lacks_a_row_once_shows_in_the_count_of_all_and_is_asked_for_again(
+    tmp_path: Path, which: int
+) -> None:
+    with (
+        hospital(OF_MANY) as ehr,
+        bent(ehr, lambda number, page: (200, short(page) if number == which else page)),
+    ):
+        pull(ehr, tmp_path, count=40)
+        assert len(asked_for_scores(ehr, "_summary=count")) == 1 + 7  # the whole, then each of seven lists
+    assert scores_here(tmp_path) == SCORES
+
+
+def test_H5_lists_that_stay_short_make_the_run_incomplete(tmp_path: Path) -> None:
+    with hospital(OF_MANY) as ehr, bent(ehr, lambda _, page: (200, short(page))):
+        incomplete(ehr, tmp_path, Incomplete, count=40)
+        assert len(asked_for_scores(ehr, "_count=")) < 30
+
+
+def test_F12_what_an_expired_page_lost_is_not_made_up_for_by_new_rows_of_another_list(tmp_path: Path) -> None:
+    """After the count p00 gets as many scores as the lost page of p39 has: their number is as counted."""
+    days = [f"2025-0{month}-{day:02}" for month in (7, 8) for day in range(1, 29)]
+    more = [pain(person("p39"), day, 3) for day in days]
+    late = [stamped(pain(person("p00"), day, 3), at="2026-01-05T11:59:00.000Z") for day in days]
+    with hospital([*OF_MANY, *more]) as ehr:
+        ehr.expire, real = 1, ehr.answer
+
+        def answer(method: str, target: str, body: str) -> tuple[int, Json]:
+            found = real(method, target, body)
+            if "/Observation" in target and "_summary" in body:
+                ehr.resources += late
+                late.clear()
+            return found
+
+        ehr.answer = answer  # type: ignore[method-assign]
+        pull(ehr, tmp_path, count=40)
+        assert ehr.expire == 0
+        expected = {one["id"] for one in ehr.resources if one["resourceType"] == "Observation"}
+    assert scores_here(tmp_path) == expected
+    assert len(expected) == len(SCORES) + 2 * len(days)
 
 
 def test_other_codes_find_another_cohort(ehr: Hospital, tmp_path: Path) -> None:
