@@ -1,17 +1,18 @@
 """The gate that every resource passes before it is sent: fhir.resources' R4B classes, and our own checks.
 
-fhir.resources accepts any status, ids over 64 characters, wrong reference targets and breaches of obs-6
-and obs-7 (`spec/fhir-mapping.md` section 10); those are checked here. It is imported on first use.
+fhir.resources (`structure`) accepts any status, ids over 64 characters, wrong reference targets and breaches
+of obs-6 and obs-7 (`spec/fhir-mapping.md` section 10); those are checked here.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+import msgspec
+
 from fhir_srs.results.references import ALLOWED
+from fhir_srs.results.structure import breaches
 from fhir_srs.results.target import Unit
 
 Content: TypeAlias = Mapping[str, Any]
@@ -39,20 +40,14 @@ def refusals(unit: Unit) -> list[str]:
 
 def resource_refusals(resource: bytes) -> list[str]:
     """Why the bytes of *resource* must not be sent; empty if they may be."""
-    content = json.loads(resource, parse_float=Decimal)
+    content = msgspec.json.decode(resource)
     own = [problem for check in _CHECKS for problem in check(content)]
     return [f"{content['resourceType']}.{problem}" for problem in (*own, *_library(content, resource))]
 
 
 def _library(content: Content, resource: bytes) -> Iterator[str]:
-    from fhir.resources.R4B import get_fhir_model_class
-    from pydantic import ValidationError
-
-    try:
-        get_fhir_model_class(content["resourceType"]).model_validate_json(resource)
-    except ValidationError as error:
-        for one in error.errors(include_url=False, include_context=False, include_input=False):
-            yield f"{'.'.join(map(str, one['loc']))}: {one['type']}"
+    for one in breaches(content["resourceType"], resource):
+        yield f"{'.'.join(map(str, one.path))}: {one.rule}"
 
 
 def _identity(content: Content) -> Iterator[str]:
@@ -102,15 +97,16 @@ def _targets(content: Content) -> Iterator[str]:
 
 
 def _references(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         for name, inner in value.items():
-            if name == "reference" and isinstance(inner, str):
-                yield path, inner
-            else:
+            if isinstance(inner, dict | list):
                 yield from _references(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
+            elif name == "reference" and isinstance(inner, str):
+                yield path, inner
+    else:
         for place, inner in enumerate(value):
-            yield from _references(inner, f"{path}[{place}]")
+            if isinstance(inner, dict | list):
+                yield from _references(inner, f"{path}[{place}]")
 
 
 _CHECKS: tuple[Callable[[Content], Iterator[str]], ...] = (_identity, _values, _targets)

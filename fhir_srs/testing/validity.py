@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from fhir_srs.results.structure import breaches
 from fhir_srs.testing.versions import TYPES, Json, Refusal, encode
 
 _MEDICATION_EVENT = "in-progress not-done on-hold completed entered-in-error stopped unknown"
@@ -68,14 +69,7 @@ def summary_elements(resource_type: str) -> frozenset[str]:
 
 
 def _structure(resource_type: str, body: Json) -> list[str]:
-    from pydantic import ValidationError
-
-    try:
-        _model(resource_type).model_validate_json(encode(body))
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [f"{_path(one['loc'])}: {one['type']}" for one in found]
-    return []
+    return [f"{_path(one.path)}: {one.rule}" for one in breaches(resource_type, encode(body))]
 
 
 def _path(location: tuple[int | str, ...]) -> str:
