@@ -19,12 +19,14 @@ class Present(msgspec.Struct, frozen=True, kw_only=True):
     """
     The server's answer to a read by id: *gone* is 410; a reference without an entry is 404.
 
-    *sha* is the canonical hash of its copy. *provenance_sha* matters only where the outbox has no line.
+    *sha* is the canonical hash of its copy. *provenance_sha* matters only where the outbox has no line, and
+    so does *ours*: whether the copy carries an identifier of the wanted unit, which no other base gives.
     """
 
     version: str | None = None
     sha: str | None = None
     provenance_sha: str | None = None
+    ours: bool = True
     gone: bool = False
 
 
@@ -89,8 +91,8 @@ def plan_writes(
 
     *present* and *written* are by reference (`Observation/srs-…`). *written* holds only what may be
     withdrawn: leave out studies that are no longer in the settings, and do not plan at all after an
-    incomplete pull. Without a line in *written* (a lost store) our own id is trusted: a copy that differs
-    is updated.
+    incomplete pull. Without a line in *written* (a lost store) our own identifier is trusted: a copy that
+    differs is updated. Under our id without it, it is another installation's, and a conflict.
     """
     actions = [_decide(unit, present.get(unit.reference), written.get(unit.reference)) for unit in wanted]
     kept = {unit.reference for unit in wanted}
@@ -108,7 +110,9 @@ def _decide(unit: Unit, copy: Present | None, line: Written | None) -> Action:
         return _action("externally-deleted", unit, copy)
     if _equal(unit, copy, line):
         return _action("unchanged", unit, copy)
-    foreign = line is not None and copy.sha not in (line.stored_sha, canonical_hash(unit.resource))
+    if line is None:
+        return _action("update" if copy.ours else "conflict", unit, copy)
+    foreign = copy.sha not in (line.stored_sha, canonical_hash(unit.resource))
     return _action("conflict" if foreign else "update", unit, copy)
 
 

@@ -60,7 +60,7 @@ def look(
     provenances = _provenances(client, [units[key] for key in new], one_by_one=one_by_one)
     return Known(
         copies=copies,
-        present=dict(_present(copies, provenances)),
+        present=dict(_present(copies, provenances, units)),
         written={
             key: _written(line) if line.confirmed_sha else _unheard(line, copies[key])
             for key, line in settled.items()
@@ -187,13 +187,30 @@ def _provenances(client: FhirClient, units: Sequence[Unit], *, one_by_one: bool)
     return {key: canonical_hash(body) for key, body in found if body is not None}
 
 
-def _present(copies: Mapping[str, Copy], provenances: Mapping[str, str]) -> Iterator[tuple[str, Present]]:
+def _present(
+    copies: Mapping[str, Copy], provenances: Mapping[str, str], units: Mapping[str, Unit]
+) -> Iterator[tuple[str, Present]]:
     for key, copy in copies.items():
         if copy.state == "deleted":
             yield key, Present(gone=True)
         elif copy.body is not None:
-            sha = canonical_hash(copy.body)
-            yield key, Present(version=copy.version, sha=sha, provenance_sha=provenances.get(key))
+            yield (
+                key,
+                Present(
+                    version=copy.version,
+                    sha=canonical_hash(copy.body),
+                    provenance_sha=provenances.get(key),
+                    ours=key not in units or bool(_named(copy.body) & _named(units[key].resource)),
+                ),
+            )
+
+
+def _named(body: bytes) -> set[_Identifier]:
+    """The identifiers of a resource, as far as they can be read."""
+    try:
+        return set(msgspec.json.decode(body, type=_Result).identifier)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return set()
 
 
 def items(

@@ -294,6 +294,35 @@ def test_I10_a_result_without_a_line_that_nothing_supports_is_withdrawn_when_an_
     assert after[name] == result
 
 
+def of_another_base(server: RunningServer, folder: Path, **options: Any) -> Any:
+    """A run of a second installation, with a canonical_base of its own."""
+    folder.mkdir(exist_ok=True)
+    chosen = settings(server.base_url, folder)
+    target = chosen.target.model_copy(update={"canonical_base": "https://other.example.org"})
+    return run_sync(chosen.model_copy(update={"target": target}), **options)
+
+
+def test_I7_I9_two_installations_with_two_bases_never_write_over_each_others_results(
+    server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    """Their ids are the same (decisions.md 2), their identifiers are not."""
+    done(run(server, tmp_path))
+    before = ward.versions()
+    own = len(ward.results())
+    first, second = (done(of_another_base(server, tmp_path / "second")).written for _ in range(2))
+    assert (first.created, first.updated, first.retracted) == (1, 0, 0)  # a Device of its own
+    assert (second.created, second.updated, second.retracted) == (0, 0, 0)
+    assert second.conflict == own + 1  # and the Group of the cohort
+    after = ward.versions()
+    assert {name: version for name, version in after.items() if name in before} == before
+    assert {name.partition("/")[0] for name in after.keys() - before.keys()} == {"Device"}
+    assert done(run(server, tmp_path)).written == NOTHING
+    # A base that was given another name, with a new store: an operator says whose they are.
+    moved = done(of_another_base(server, tmp_path / "second", overwrite=True))
+    assert moved.written.updated == second.conflict
+    assert done(of_another_base(server, tmp_path / "second")).written == NOTHING
+
+
 HTEST = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST"}
 
 

@@ -43,6 +43,8 @@ TABLE = [
     ("a changed Provenance alone is an update", OTHER, copy(A), line(A), "update"),
     ("a lost store trusts our id", NEW, copy(A), None, "update"),
     ("a lost store leaves what is equal", A, SAME, None, "unchanged"),
+    ("another installation's copy under our id is kept", NEW, copy(A, ours=False), None, "conflict"),
+    ("a copy that we wrote is ours, whoever named it since", NEW, copy(A, ours=False), line(A), "update"),
     ("what came back is a new version", A, copy(A, sha="withdrawn"), line(A, desired_sha="withdrawn",
         stored_sha="withdrawn", retracted=True), "update"),
 ]  # fmt: skip
