@@ -32,6 +32,7 @@ def unit(name: str, value: int = 1, *, part: int = 0) -> Unit:
     resource = {
         "resourceType": "Observation",
         "id": f"srs-{name}",
+        "identifier": [{"system": "https://b/result", "value": f"srs-{name}"}],
         "status": "final",
         "code": {"coding": [{"system": "urn:x", "code": "y"}]},
         "subject": {"reference": "Patient/1"},
