@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from fhir_srs.errors import ProtocolViolation
-from fhir_srs.fhir.answers import Answer, Page, decipher_capabilities, http_date
+from fhir_srs.fhir.answers import Answer, Page, decipher_capabilities, decipher_count, http_date
 from fhir_srs.fhir.sansio import Search, capabilities, code_lists, count_request, instant, since
 from fhir_srs.model import to_json
 from fhir_srs.store import CAPABILITIES, REREAD
@@ -73,11 +73,23 @@ class Pull(Loading, Comparing):
         return statement
 
     def _date_of_a_search(self) -> datetime | None:
-        """The Date of the answer to a small question: the first answer of the run."""
-        search = Search(type="Patient", filters=(("_id", "0"),), count=1)
-        return self._client.ask(
-            count_request(search), lambda answer, _: http_date(answer.headers.get("date"))
-        )
+        """
+        The Date of the first answer of the run: to the count of the first search for what is new.
+
+        That count is needed anyway, so it is kept for its search.
+        """
+        mark = self._store.cursors().get("Procedure")
+        if mark is None:
+            search = Search(type="Patient", filters=(("_id", "0"),), count=self._count)
+        else:
+            search = self._search_since("Procedure", datetime.fromisoformat(mark.since) - self._overlap)
+        number, date = self._client.ask(count_request(search), _dated_count)
+        if number is not None:
+            self._counted[search] = number
+        return date
+
+    def _search_since(self, name: str, after: datetime) -> Search:
+        return Search(type=name, filters=(since(after),), count=self._count)
 
     def _known_statement(self, now: datetime | None) -> dict[str, Any] | None:
         """The statement that the server made within a day before *now*, if it did."""
@@ -162,9 +174,7 @@ class Pull(Loading, Comparing):
 
     def _changes(self, marks: Mapping[str, datetime]) -> None:
         """Rows of each type stamped at its mark or later, side by side; only those of the cohort are kept."""
-        searches = [
-            Search(type=name, filters=(since(after),), count=self._count) for name, after in marks.items()
-        ]
+        searches = [self._search_since(name, after) for name, after in marks.items()]
         consents: list[Page] = []
         with Crew(self._rows, searches, threads=self._client.limits.connections).walking() as told:
             for search, page in told:
@@ -176,13 +186,19 @@ class Pull(Loading, Comparing):
         self._leave_out(dict.fromkeys(self._dissenting(consents) & self._cohort, OPT_OUT))
 
     def _rows(self, search: Search) -> Iterator[Page]:
-        return self._consents(search) if search.type == CONSENT else self._walker.proven(search)
+        if search.type == CONSENT:
+            return self._consents(search)
+        return self._walker.proven(search, expected=self._counted.get(search))
 
     def _changed(self, taken: Taken, *, after: datetime) -> Taken:
         if taken.stamped_before(instant(after)):
             raise ProtocolViolation("the server ignores _lastUpdated")
         medications = any(row.type == "Medication" for row in taken.rows)
         return self._members_only(taken, self._store.present("Medication") if medications else frozenset())
+
+
+def _dated_count(answer: Answer, route: str) -> tuple[int | None, datetime | None]:
+    return decipher_count(answer, route), http_date(answer.headers.get("date"))
 
 
 def _dated_capabilities(answer: Answer, route: str) -> tuple[dict[str, Any], datetime | None]:

@@ -102,6 +102,7 @@ class Taking:
         self._types: tuple[str, ...] = ()
         self._cohort: set[str] = set()
         self._out: dict[str, str] = {}
+        self._counted: dict[Search, int] = {}  # counts of searches that are still to be walked
         self._dissent: dict[str, str] = {}  # who is left out by a word of their own, of this run
         self._links: dict[str, frozenset[str]] = {}  # merged records, of whoever this run saw
         self._care = care
