@@ -1,9 +1,8 @@
 """Who no longer belongs to the cohort leaves the store: increments end where a full load starts (I2)."""
 
-from collections.abc import Iterable, Mapping
-
 from fhir_srs.fhir.sansio import relative
 from fhir_srs.sync.intake import linked_records
+from fhir_srs.sync.kin import same_persons
 from fhir_srs.sync.taking import Taking
 
 
@@ -48,18 +47,3 @@ class Departing(Taking):
         refused = {one.id for one in self._store.quarantined() if one.type == "Medication"}
         held = self._store.present("Medication") | refused
         return set(held) - self._named_medications() if held else set()
-
-
-def same_persons(patients: Iterable[str], links: Mapping[str, frozenset[str]]) -> set[str]:
-    """*patients* and all records merged with theirs, whichever of two says so, however far (I12)."""
-    beside: dict[str, set[str]] = {}
-    for patient, linked in links.items():
-        for other in linked:
-            beside.setdefault(patient, set()).add(other)
-            beside.setdefault(other, set()).add(patient)
-    found: set[str] = set()
-    waiting = set(patients)
-    while waiting:
-        found |= waiting
-        waiting = {other for name in waiting for other in beside.get(name, ())} - found
-    return found

@@ -1,15 +1,16 @@
 """The full history of patients, by lists: who is left out is settled first, who was merged comes along."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from fhir_srs.errors import ProtocolViolation
 from fhir_srs.fhir.answers import Page, PageExpired
 from fhir_srs.fhir.sansio import Search, lists_of
 from fhir_srs.sync.crew import Crew
-from fhir_srs.sync.departing import Departing, same_persons
+from fhir_srs.sync.departing import Departing
 from fhir_srs.sync.intake import Taken, take_page
+from fhir_srs.sync.kin import kin
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES
 
@@ -228,16 +229,3 @@ class Loading(Departing):
             filters = (("_id", ",".join(ids)),)
             search = Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True)
             self._walk(search, lambda taken: taken)
-
-
-def kin(out: Mapping[str, str], links: Mapping[str, frozenset[str]]) -> dict[str, str]:
-    """
-    *out* (who is left out, and why) and all who are the same person by the merges in *links*.
-
-    Test data (HTEST) says nothing of the records that it was merged with.
-    """
-    found = dict(out)
-    for why in sorted({*out.values()} - {TEST_PATIENT}):
-        for name in same_persons((one for one, reason in out.items() if reason == why), links):
-            found.setdefault(name, why)
-    return found
