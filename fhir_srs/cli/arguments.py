@@ -10,6 +10,16 @@ from fhir_srs.errors import LocalIOError
 Settings = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="settings, fhir-srs.toml")]
 
 
+Every = Annotated[
+    str, typer.Option(metavar="15m", help="again every so often, until stopped; else [sync] every")
+]
+
+
+Metrics = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="write metrics for a textfile collector after each run")
+]
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object")]
 
 

@@ -3,14 +3,20 @@
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fhir_srs.cli.application import app
-from fhir_srs.cli.arguments import AsJson, Settings
+from fhir_srs.cli.arguments import AsJson, Every, Metrics, Settings
 from fhir_srs.cli.terminal import say
 from fhir_srs.errors import DataError, UsageError
+
+if TYPE_CHECKING:  # a command that needs them loads them
+    from fhir_srs.summary import RunSummary
+    from fhir_srs.sync.run import Flags
+
+SIGNALLED = frozenset({130, 143})  # ended by SIGINT, SIGTERM
 
 
 class OnConflict(StrEnum):
@@ -36,28 +42,26 @@ def sync(
     on_conflict: Annotated[
         OnConflict, typer.Option("--on-conflict", help="results that another edited")
     ] = OnConflict.KEEP,
-    every: Annotated[
-        str, typer.Option(metavar="15m", help="again every so often, until stopped; else [sync] every")
-    ] = "",
+    every: Every = "",
     once_: Annotated[bool, typer.Option("--once", help="one run, whatever [sync] every says")] = False,
-    metrics: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="write metrics for a textfile collector after each run"),
-    ] = None,
+    metrics: Metrics = None,
     log_json: Annotated[bool, typer.Option("--log-json", help="log as JSON lines on stderr")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Pull, map, derive, plan and write: one run, or one every so often."""
     from fhir_srs.config import load_settings
-    from fhir_srs.model import to_json
     from fhir_srs.progress import shown, silent
-    from fhir_srs.report.run import run_row, run_text
     from fhir_srs.schedule import every_so_often, interval_of, once
     from fhir_srs.sync.logs import log_json as log_to
-    from fhir_srs.sync.metrics import write_metrics
 
-    overwrite = on_conflict is OnConflict.OVERWRITE
-    asked = dry_run or full or retract or recreate or overwrite
+    flags: Flags = {
+        "dry_run": dry_run,
+        "full": full,
+        "retract": retract,
+        "recreate": recreate,
+        "overwrite": on_conflict is OnConflict.OVERWRITE,
+    }
+    asked = any(flags.values())
     if every and (asked or once_):
         raise UsageError("--every goes with no option that is meant for one run")
     settings = load_settings(config)
@@ -69,44 +73,37 @@ def sync(
         runs = (
             every_so_often(settings, again, report=report)
             if again
-            else [
-                once(
-                    settings,
-                    dry_run=dry_run,
-                    full=full,
-                    retract=retract,
-                    recreate=recreate,
-                    overwrite=overwrite,
-                    report=report,
-                )
-            ]
+            else [once(settings, report=report, **flags)]
         )
         for summary in runs:
-            say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
-            if metrics:
-                write_metrics(metrics, summary)
-            if summary.exit_code and (not again or summary.exit_code in {130, 143}):
+            _tell(summary, metrics, as_json=as_json)
+            if summary.exit_code and (not again or summary.exit_code in SIGNALLED):
                 raise typer.Exit(summary.exit_code)
+
+
+def _tell(summary: "RunSummary", metrics: Path | None, *, as_json: bool) -> None:
+    """Print *summary*, and write its metrics where they are asked for."""
+    from fhir_srs.model import to_json
+    from fhir_srs.report.run import run_row, run_text
+    from fhir_srs.sync.metrics import write_metrics
+
+    say(to_json(run_row(summary)).decode() if as_json else run_text(summary))
+    if metrics:
+        write_metrics(metrics, summary)
 
 
 @app.command()
 def serve(
     config: Settings,
-    every: Annotated[str, typer.Option(metavar="15m", help="how often; else [sync] every")] = "",
+    every: Every = "",
     port: Annotated[int, typer.Option(help="port on 127.0.0.1 of /livez and /readyz")] = 8090,
-    metrics: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="write metrics for a textfile collector after each run"),
-    ] = None,
+    metrics: Metrics = None,
 ) -> None:
     """Sync every so often until stopped, logs as JSON lines, health on the loopback interface."""
     from fhir_srs.config import load_settings
-    from fhir_srs.model import to_json
-    from fhir_srs.report.run import run_row
     from fhir_srs.schedule import every_so_often, interval_of, seconds_of
     from fhir_srs.sync.health import Health, answering
     from fhir_srs.sync.logs import log_json
-    from fhir_srs.sync.metrics import write_metrics
 
     settings = load_settings(config)
     again = interval_of(settings, every)
@@ -117,10 +114,8 @@ def serve(
     with answering(health, port):
         for summary in every_so_often(settings, again, beat=health.beat):
             health.ran(summary)
-            say(to_json(run_row(summary)).decode())
-            if metrics:
-                write_metrics(metrics, summary)
-            if summary.exit_code in {130, 143}:
+            _tell(summary, metrics, as_json=True)
+            if summary.exit_code in SIGNALLED:
                 raise typer.Exit(summary.exit_code)
 
 

@@ -41,7 +41,7 @@ from fhir_srs.sync.pull import Care, Pull, Pulled
 from fhir_srs.sync.quiet import Settled, basis_of, settle, settled
 from fhir_srs.sync.session import WRITTEN_TYPES, Session, connected, copied, is_restored, local_store
 from fhir_srs.sync.strays import found_results
-from fhir_srs.sync.telling import Heard, State, planned, summarised, written
+from fhir_srs.sync.telling import Fates, State, planned, summarised, written
 from fhir_srs.sync.trail import Trail
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.walk import Stopped
@@ -390,15 +390,15 @@ class _Run:
             for _ in planner.items():
                 pass
             return False
-        writer, heard = self._writer(), Heard()
+        writer, fates = self._writer(), Fates()
         try:
             for outcome in writer.write(planner.items()):
-                heard.add(outcome)
+                fates.add(outcome)
         finally:
-            self.state.written = written(heard, refused=writer.refused, counts=planner.counts)
+            self.state.written = written(fates, refused=writer.refused, counts=planner.counts)
         whole = not (planner.keeps and planner.counts["retract"])
         self._remember(profile=whole)
-        self._judge(heard, writer)
+        self._judge(fates, writer)
         return whole
 
     def _writer(self) -> Writer:
@@ -411,12 +411,12 @@ class _Run:
             noted=self.trail.wrote,
         )
 
-    def _judge(self, heard: Heard, writer: Writer) -> None:
+    def _judge(self, fates: Fates, writer: Writer) -> None:
         """Nothing, or why the run is not done."""
         if writer.unsent and self.stop():
             raise Stopped("stopped by a signal; what was not sent is sent by the next run")
         if self.state.written.failed or writer.unsent:
-            left = heard.undone + writer.refused + writer.unsent
+            left = fates.undone + writer.refused + writer.unsent
             raise DataError(f"{left} results were not written")
 
     def _remember(self, *, profile: bool) -> None:

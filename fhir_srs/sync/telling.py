@@ -152,7 +152,7 @@ def planned(counts: Mapping[ActionKind, int]) -> Planned:
 
 
 @dataclass(slots=True)
-class Heard:
+class Fates:
     """What became of items, counted: what was done by kind, and how the outbox has them."""
 
     done: Counter[Kind] = field(default_factory=Counter)
@@ -169,13 +169,13 @@ class Heard:
         return self.states.total() - self.states["CONFIRMED"]
 
 
-def written(heard: Heard, *, refused: int, counts: Mapping[ActionKind, int]) -> Written:
+def written(fates: Fates, *, refused: int, counts: Mapping[ActionKind, int]) -> Written:
     """What became of the items; conflicts that the plan, of *counts*, already saw count as such."""
     return Written(
-        created=heard.done["create"],
-        updated=heard.done["update"],
-        retracted=heard.done["retract"],
-        failed=sum(heard.states[one] for one in UNDONE) + refused,
-        conflict=heard.states["CONFLICT"] + counts.get("conflict", 0),
+        created=fates.done["create"],
+        updated=fates.done["update"],
+        retracted=fates.done["retract"],
+        failed=sum(fates.states[one] for one in UNDONE) + refused,
+        conflict=fates.states["CONFLICT"] + counts.get("conflict", 0),
         externally_deleted=counts.get("externally-deleted", 0),
     )

@@ -91,7 +91,7 @@ class Writer:
     ) -> None:
         self._client, self._store, self._report, self._stop = client, store, report, stop
         self._passes, self._noted = passes, noted
-        self._heard = _Heard()
+        self._prospects = _Prospects()
         self.refused = self.unsent = 0
 
     def write(self, items: Iterable[Item]) -> Iterator[Outcome]:
@@ -106,17 +106,17 @@ class Writer:
         groups = transactions(filter(self._fits, items))
         with ThreadPoolExecutor(self._client.limits.connections) as threads:
             for group in groups:
-                room = self._client.limits.connections if self._heard.results else 0
+                room = self._client.limits.connections if self._prospects.results else 0
                 while len(under_way) > room:
                     yield from self._take(under_way.popleft())
-                if self._stop() or self._heard.hopeless:
+                if self._stop() or self._prospects.hopeless:
                     self.unsent += len(group)
                     break
                 self._store.post(self._line(item, "PENDING") for item in group)
                 under_way.append(threads.submit(self._send, group, tries=_TRIES))
             while under_way:
                 yield from self._take(under_way.popleft())
-        if self._heard.hopeless and not self._stop():
+        if self._prospects.hopeless and not self._stop():
             self.unsent += sum(map(len, groups))
 
     def _fits(self, item: Item) -> bool:
@@ -129,8 +129,8 @@ class Writer:
         passing("before-confirm")
         self._noted(found)
         self._store.post(one.line for one in found)
-        self._heard.add(found)
-        self._report("write", self._heard.number)
+        self._prospects.add(found)
+        self._report("write", self._prospects.number)
         return found
 
     def _send(self, group: Sequence[Item], *, tries: int) -> list[Outcome]:
@@ -251,7 +251,7 @@ def transactions(items: Iterable[Item]) -> Iterator[list[Item]]:
         yield group
 
 
-class _Heard:
+class _Prospects:
     """What became of the items so far, as far as it tells whether going on is of use."""
 
     def __init__(self) -> None:
