@@ -3,13 +3,19 @@
 import hashlib
 import json
 import re
+from functools import lru_cache
 from typing import Any
+
+import msgspec
 
 # What a server may change, or a new run changes, without a change of content.
 _VOLATILE = frozenset({"meta", "text", "issued", "recorded"})
 _HISTORY = re.compile(r"/_history/[^/]+$")
+_SORTED = msgspec.json.Encoder(order="sorted")
+_AT_HAND = 1_000  # copies of a slice of the plan, each asked for up to four times on its way; 2 MB
 
 
+@lru_cache(_AT_HAND)
 def canonical_hash(resource: bytes) -> str:
     """
     SHA-256 (hex) of *resource* in canonical form: equal content, equal hash.
@@ -17,10 +23,26 @@ def canonical_hash(resource: bytes) -> str:
     Keys are sorted, numbers keep their digits (0.1 is not 0.10); `meta`, `text`, `issued` and `recorded`
     of the resource itself and `/_history/n` at the end of references are left out.
     """
-    content = json.loads(resource, parse_float=_number, parse_int=_number, object_hook=_without_version)
+    content = json.loads(
+        resource,
+        parse_float=_number,
+        parse_int=_number,
+        parse_constant=_number,
+        object_hook=_without_version,
+    )
     kept = {name: value for name, value in content.items() if name not in _VOLATILE}
-    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(kept)).hexdigest()
+
+
+def _canonical(content: dict[str, Any]) -> bytes:
+    """What json.dumps writes with sorted keys; msgspec writes plain ASCII so too, in a fifth of the time."""
+    try:
+        text = _SORTED.encode(content)
+    except UnicodeEncodeError:  # half a character
+        text = b"\xff"
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _number(digits: str) -> list[str]:

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 
 import pytest
 from msgspec.structs import replace
@@ -225,6 +226,14 @@ def test_the_hash_ignores_when_and_by_which_version_it_was_made():
     assert first.resource == later.resource
     assert first.provenance != later.provenance
     assert canonical_hash(first.provenance) == canonical_hash(later.provenance)
+
+
+@pytest.mark.parametrize("characters", [range(0x180), (0x2028, 0xD800, 0xFFFF, 0x1F600)])
+def test_the_canonical_form_is_what_the_standard_library_writes_of_any_character(characters):
+    for character in map(chr, characters):
+        content = {f"b{character}": [character, None, True], "a": f"{character}é", f"{character}": {}}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        assert canonical_hash(json.dumps(content).encode()) == sha256(text.encode()).hexdigest()
 
 
 def test_the_canonical_hash_sees_content_alone():
