@@ -4,7 +4,7 @@ Improved or worse is a change of one level or more on the same scale; scales are
 endpoint of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from types import MappingProxyType
@@ -46,11 +46,29 @@ class Grade(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...] = ()
 
 
+class _Scale(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of one lesion on one scale: its levels, the worst first, and grades in their order."""
+
+    name: str
+    levels: tuple[str, ...]
+    grades: list[Grade]
+    baseline: Grade | None
+
+
 def derive_function(course: Course, study: Study, cutoff: date) -> Iterator[Response]:
     """Neurological response and ambulation of one lesion in every window."""
+    graded = [
+        (endpoint, [_read(course, study, scale, levels) for scale, levels in scales.items()])
+        for endpoint, scales in ((NEUROLOGY, SCALES), (AMBULATION, WALKING))
+    ]
     for window in study.visits:
-        for endpoint, scales in ((NEUROLOGY, SCALES), (AMBULATION, WALKING)):
+        for endpoint, scales in graded:
             yield _row(course, study, window, endpoint, scales, cutoff)
+
+
+def _read(course: Course, study: Study, scale: str, levels: tuple[str, ...]) -> _Scale:
+    grades = _grades(course, scale, levels)
+    return _Scale(name=scale, levels=levels, grades=grades, baseline=_baseline(course, study, grades))
 
 
 def declined(course: Course, since: date) -> date | None:
@@ -80,12 +98,11 @@ def _row(
     study: Study,
     window: Window,
     endpoint: str,
-    scales: Mapping[str, tuple[str, ...]],
+    scales: Sequence[_Scale],
     cutoff: date,
 ) -> Response:
-    scale = _scale(course, study, window, scales)
-    grades = _grades(course, scale, scales[scale])
-    baseline, value = _baseline(course, study, grades), _in_window(course, window, grades)
+    scale = _scale(course, window, scales)
+    baseline, value = scale.baseline, _in_window(course, window, scale.grades)
     reason = not_due(course, study, window, cutoff)
     reason = reason or (None if baseline else NO_BASELINE) or gone(course, window)
     reason = reason or (None if value else NO_FOLLOW_UP)
@@ -97,16 +114,16 @@ def _row(
         lesion_id=course.lesion.lesion_id,
         endpoint=endpoint,
         window=window.name,
-        category=_category(endpoint, scale, baseline, shown),
+        category=_category(endpoint, scale.name, baseline, shown),
         reason=reason,
-        scale=scale.strip("{}") if told else None,
+        scale=scale.name.strip("{}") if told else None,
         baseline=Decimal(baseline.rank) if baseline else None,
         value=Decimal(shown.rank) if shown else None,
         assessed_on=shown.on if shown else None,
         days=course.day(shown.on) if shown else None,
         flags=tuple(sorted({flag for one in told for flag in one.flags})),
         sources=tuple(sorted({*course.lesion.sources, *(one.source for one in told)})),
-        working=_worked(scales[scale], baseline, shown),
+        working=_worked(scale.levels, baseline, shown),
     )
 
 
@@ -128,11 +145,11 @@ def _category(endpoint: str, scale: str, baseline: Grade | None, value: Grade | 
     return "IMPROVED" if value.rank > baseline.rank else "WORSE"
 
 
-def _scale(course: Course, study: Study, window: Window, scales: Mapping[str, tuple[str, ...]]) -> str:
+def _scale(course: Course, window: Window, scales: Sequence[_Scale]) -> _Scale:
     """The first scale known at baseline and in the window, else at baseline, else the preferred one."""
-    known = [scale for scale in scales if _baseline(course, study, _grades(course, scale, scales[scale]))]
-    both = [one for one in known if _in_window(course, window, _grades(course, one, scales[one]))]
-    return next(iter([*both, *known, *scales]))
+    known = [one for one in scales if one.baseline]
+    both = (one for one in known if _in_window(course, window, one.grades))
+    return next(both, next(iter([*known, *scales])))
 
 
 def _grades(course: Course, scale: str, levels: tuple[str, ...]) -> list[Grade]:

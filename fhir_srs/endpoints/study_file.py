@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -41,6 +42,11 @@ def load_study(name: str) -> Study:
         return parse_study(_file(Path(name)), subject=f"study file {Path(name).name}")
     if name not in shipped_studies():
         raise UsageError(f"unknown study {name!r}; known: {', '.join(shipped_studies())}")
+    return _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> Study:
     return parse_study(tables.text(f"studies/{name}.toml"), subject=f"study {name}")
 
 

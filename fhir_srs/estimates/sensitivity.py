@@ -11,7 +11,7 @@ from fhir_srs.endpoints.study_file import changed
 from fhir_srs.estimates.figures import share
 from fhir_srs.estimates.grounds import without_reason
 from fhir_srs.estimates.responses import POPULATIONS, pain_rows
-from fhir_srs.estimates.table import estimate
+from fhir_srs.estimates.table import figures_of
 from fhir_srs.model import Estimate, Mapped, Response
 
 AS_DEFINED = "as defined"
@@ -29,9 +29,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     figures: tuple[Estimate | None, ...]
 
 
-def primary_figures(table: Sequence[Estimate], study: Study) -> tuple[Estimate | None, ...]:
-    """The primary figures of *study* among *table*, in the study's order."""
-    return tuple(next((one for one in table if is_primary(one, wanted)), None) for wanted in study.primary)
+def primary_figures(outcomes: Outcomes) -> tuple[Estimate | None, ...]:
+    """The primary figures of the study of *outcomes*, in its order; no more is made than leads to them."""
+    wanted = outcomes.study.primary
+    found: dict[Primary, Estimate] = {}
+    for one in figures_of(outcomes, {each.endpoint for each in wanted}):
+        found |= {each: one for each in wanted if each not in found and is_primary(one, each)}
+        if found.keys() >= set(wanted):
+            break
+    return tuple(found.get(each) for each in wanted)
 
 
 def is_primary(one: Estimate, wanted: Primary) -> bool:
@@ -51,8 +57,7 @@ def is_primary(one: Estimate, wanted: Primary) -> bool:
 def sensitivity(mapped: Mapped, study: Study, data_cutoff: date) -> list[Run]:
     """The primary figures as defined, then in each run that the study file names."""
     whole = derive(mapped, study=study, data_cutoff=data_cutoff)
-    figures = primary_figures(estimate(whole), study)
-    runs = [Run(label=AS_DEFINED, study=study, figures=figures)]
+    runs = [Run(label=AS_DEFINED, study=study, figures=primary_figures(whole))]
     return [*runs, *(_run(mapped, whole, one, data_cutoff) for one in study.sensitivity)]
 
 
@@ -61,8 +66,8 @@ def _run(mapped: Mapped, whole: Outcomes, one: Sensitivity, data_cutoff: date) -
         figures = tuple(_shared(whole, wanted, one) for wanted in whole.study.primary)
         return Run(label=one.label, study=whole.study, figures=figures)
     study = changed(whole.study, one.change)
-    table = estimate(derive(mapped, study=study, data_cutoff=data_cutoff))
-    return Run(label=one.label, study=study, figures=primary_figures(table, study))
+    figures = primary_figures(derive(mapped, study=study, data_cutoff=data_cutoff))
+    return Run(label=one.label, study=study, figures=figures)
 
 
 def _shared(outcomes: Outcomes, wanted: Primary, run: Sensitivity) -> Estimate | None:

@@ -4,6 +4,8 @@ Times are days, proportions fractions; intervals are clustered by patient. Each 
 population (decisions.md 14): a proportion is never printed without its denominator.
 """
 
+from collections.abc import Collection, Iterator
+
 import msgspec
 
 from fhir_srs.endpoints import Outcomes
@@ -14,24 +16,34 @@ from fhir_srs.estimates.responses import response_figures
 from fhir_srs.estimates.tumour import fracture_figures, local_figures, retreatment_figures
 from fhir_srs.model import Estimate
 
-# In the order in which the table is printed.
+# In the order in which the table is printed: what makes figures, and the endpoints that they are of.
 PARTS = (
-    response_figures,
-    flare_figures,
-    relief_figures,
-    relapse_figures,
-    duration_figures,
-    control_figures,
-    local_figures,
-    function_figures,
-    fracture_figures,
-    retreatment_figures,
-    toxicity_figures,
-    patient_figures,
+    (response_figures, ("pain-response",)),
+    (flare_figures, ("pain-response",)),
+    (relief_figures, ("time-to-relief",)),
+    (relapse_figures, ("time-to-relapse",)),
+    (duration_figures, ("relief-duration",)),
+    (control_figures, ("pain-control",)),
+    (local_figures, ("local-failure",)),
+    (function_figures, ("neurological-response", "ambulation")),
+    (fracture_figures, ("vertebral-fracture",)),
+    (retreatment_figures, ("retreatment",)),
+    (toxicity_figures, ("toxicity",)),
+    (patient_figures, ("overall-survival", "follow-up")),
 )
 
 
 def estimate(outcomes: Outcomes) -> list[Estimate]:
     """All figures of *outcomes*, endpoint by endpoint; the study's own first reading stands first in each."""
-    table = [figure for part in PARTS for figure in part(outcomes)]
-    return [msgspec.structs.replace(one, study=outcomes.study.name) for one in table]
+    return [figure for part, _ in PARTS for figure in _named(part(outcomes), outcomes)]
+
+
+def figures_of(outcomes: Outcomes, endpoints: Collection[str]) -> Iterator[Estimate]:
+    """The figures of `estimate` that are of *endpoints*, each made as it is taken."""
+    for part, makes in PARTS:
+        if not set(makes).isdisjoint(endpoints):
+            yield from (one for one in _named(part(outcomes), outcomes) if one.endpoint in endpoints)
+
+
+def _named(figures: Iterator[Estimate], outcomes: Outcomes) -> Iterator[Estimate]:
+    return (msgspec.structs.replace(one, study=outcomes.study.name) for one in figures)

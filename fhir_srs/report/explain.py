@@ -229,8 +229,13 @@ def explanation_json(told: msgspec.Struct) -> bytes:
     return to_json(_plain(told))
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
     """*value* as plain data: a Struct as its fields, a Status as its name."""
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Status):
         return value.name.lower()
     if isinstance(value, msgspec.Struct):

@@ -1,6 +1,7 @@
 """The parameters of studies side by side: each value, and whether it is published, from memory or assumed."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -33,13 +34,18 @@ def parameter_text(value: Any) -> str:
 
 def _said(value: msgspec.Struct) -> dict[str, Any]:
     """The fields of *value* that say something."""
-    fields = msgspec.structs.fields(value)
+    fields = _fields(type(value))
     told = {field.name: getattr(value, field.name) for field in fields}
     return {
         field.name: told[field.name]
         for field in fields
         if told[field.name] != field.default and told[field.name] not in ({}, ())
     }
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
 
 
 def parameter_rows(studies: Sequence[Study]) -> Iterator[list[str]]:

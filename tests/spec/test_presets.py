@@ -42,7 +42,7 @@ PRIMARY = {
 def test_the_primary_figure_counts(name: str) -> None:
     study, label, window, population, numerator, denominator = PRIMARY[name]
     found = outcomes(DRAWING, study)
-    figures = primary_figures(estimate(found), found.study)
+    figures = primary_figures(found)
     (one,) = [
         figure
         for figure in figures
