@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from fhir_srs.testing.server import running_server
+from tests.examples import SEARCHING
 
 pytest_plugins = ["tests.hapi.launcher", "tests.canaries"]
 
@@ -18,7 +19,7 @@ pytest_plugins = ["tests.hapi.launcher", "tests.canaries"]
 # deadline: a busy machine is no fault.
 settings.register_profile("repeatable", derandomize=True, print_blob=True, deadline=None)
 settings.register_profile("search", print_blob=True, deadline=None)
-settings.load_profile("search" if os.environ.get("FHIR_SRS_SEARCH") == "1" else "repeatable")
+settings.load_profile("search" if SEARCHING else "repeatable")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 Wrapped = Generator[None, pytest.TestReport, pytest.TestReport]
 Collected = Generator[None, pytest.CollectReport, pytest.CollectReport]

@@ -14,14 +14,15 @@ def references(node: object) -> Iterator[str]:
     """
     if isinstance(node, dict):
         for name, value in node.items():
-            if name == "reference" and isinstance(value, str):
-                if not value.startswith("#"):
-                    yield value
-            elif name not in {"extension", "modifierExtension", "contained"}:
-                yield from references(value)
+            if isinstance(value, (dict, list)):
+                if name not in {"extension", "modifierExtension", "contained"}:
+                    yield from references(value)
+            elif name == "reference" and isinstance(value, str) and not value.startswith("#"):
+                yield value
     elif isinstance(node, list):
         for value in node:
-            yield from references(value)
+            if isinstance(value, (dict, list)):
+                yield from references(value)
 
 
 def unversioned(node: Any) -> Any:
@@ -37,9 +38,11 @@ def renamed(node: Any, names: Mapping[str, str]) -> Any:
 def _rewritten(node: Any, rewrite: Callable[[str], str]) -> Any:
     if isinstance(node, dict):
         return {
-            name: rewrite(value)
+            name: _rewritten(value, rewrite)
+            if isinstance(value, (dict, list))
+            else rewrite(value)
             if name == "reference" and isinstance(value, str)
-            else _rewritten(value, rewrite)
+            else value
             for name, value in node.items()
         }
     if isinstance(node, list):

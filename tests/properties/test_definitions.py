@@ -1,13 +1,14 @@
 """The table of definitions names every endpoint, and every parameter that can move it."""
 
 from datetime import date
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
-from fhir_srs.endpoints import Outcomes, Study, derive, load_study, shipped_studies
+from fhir_srs.endpoints import Outcomes, derive, load_study, shipped_studies
 from fhir_srs.endpoints.definitions import DEFINITIONS, TAKEN, definition_of
 from fhir_srs.endpoints.meanings import MEANINGS
 from fhir_srs.endpoints.study_file import changed
@@ -70,12 +71,11 @@ def keyed(outcomes: Outcomes) -> dict[Key, list[Response | TimeToEvent]]:
     return found
 
 
-def moved_by(mapped: Mapped, study: Study, name: str, cutoff: date) -> set[Key]:
-    """The endpoints of which a row differs once parameter *name* has its other value."""
-    before = keyed(derive(mapped, study=study, data_cutoff=cutoff))
-    other = changed(study, {name: OTHERS[name]})
-    after = keyed(derive(mapped, study=other, data_cutoff=cutoff))
-    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+def moved_by(before: Outcomes, mapped: Mapped, name: str) -> set[Key]:
+    """The endpoints of which a row of *mapped* differs from *before* once *name* has its other value."""
+    other = changed(before.study, {name: OTHERS[name]})
+    rows, moved = keyed(before), keyed(derive(mapped, study=other, data_cutoff=before.data_cutoff))
+    return {key for key in rows.keys() | moved.keys() if rows.get(key) != moved.get(key)}
 
 
 def test_every_parameter_of_a_study_has_another_value_here_or_says_only_what_is_printed() -> None:
@@ -85,30 +85,35 @@ def test_every_parameter_of_a_study_has_another_value_here_or_says_only_what_is_
     assert all(set(TAKEN) <= set(one.parameters) for one in DEFINITIONS.values())
 
 
-@pytest.fixture(scope="module")
+@cache
 def drawn() -> Mapped:
     return map_resources(random_cohort(80, 3).resources, profile=load_profile("mcode"))
 
 
+@cache
+def outcomes_of(study: str) -> Outcomes:
+    return derive(drawn(), study=load_study(study), data_cutoff=date(2026, 6, 30))
+
+
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("study", ["icpre2012", "rtog0631"])
-def test_a_parameter_moves_only_endpoints_whose_definition_lists_it(
-    study: str, name: str, drawn: Mapped
-) -> None:
-    for endpoint, variant in moved_by(drawn, load_study(study), name, date(2026, 6, 30)):
+def test_a_parameter_moves_only_endpoints_whose_definition_lists_it(study: str, name: str) -> None:
+    for endpoint, variant in moved_by(outcomes_of(study), drawn(), name):
         assert name in definition_of(endpoint, variant).parameters, (endpoint, variant)
 
 
 @settings(max_examples=150, deadline=None)
 @given(drawings(), st.sampled_from(sorted(OTHERS)), st.sampled_from(shipped_studies()))
 def test_that_holds_of_any_timeline_too(drawing: str, name: str, study: str) -> None:
-    for endpoint, variant in moved_by(draw(drawing), load_study(study), name, CUTOFF):
+    mapped = draw(drawing)
+    before = derive(mapped, study=load_study(study), data_cutoff=CUTOFF)
+    for endpoint, variant in moved_by(before, mapped, name):
         assert name in definition_of(endpoint, variant).parameters, (endpoint, variant)
 
 
-def test_every_outcome_and_figure_of_every_study_has_a_definition(drawn: Mapped) -> None:
+def test_every_outcome_and_figure_of_every_study_has_a_definition() -> None:
     for name in shipped_studies():
-        outcomes = derive(drawn, study=load_study(name), data_cutoff=date(2026, 6, 30))
+        outcomes = outcomes_of(name)
         for key in keyed(outcomes):
             assert definition_of(*key).rule
         for figure in estimate(outcomes):

@@ -23,6 +23,7 @@ from fhir_srs.mapping.lines import Entry, FirstLook
 from fhir_srs.mapping.tally import Tally
 from fhir_srs.progress import silent
 from fhir_srs.testing.cohort import random_cohort
+from tests.examples import examples
 from tests.properties.mess import PATIENTS, UNREADABLE, messy_cohort
 from tests.unit.mapping_given import SCT, T8, T9, cgy, concept, course, dose, patient, surgical, volume
 
@@ -86,7 +87,7 @@ def test_any_patient_maps_without_exception_counts_add_up_and_order_does_not_mat
         assert lesion.reirradiation_of in {None, *(one.lesion_id for one in found.lesions)}
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),

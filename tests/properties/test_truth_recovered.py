@@ -15,7 +15,9 @@ which docs/statistics.md is made.
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.stats import binom, chi2, norm
@@ -23,7 +25,8 @@ from scipy.stats import binom, chi2, norm
 from fhir_srs.endpoints import derive, load_study
 from fhir_srs.estimates import estimate
 from fhir_srs.estimates.figures import clusters_of, days_of, events_of, rows_of, statuses
-from fhir_srs.model import Estimate, Fit, TestResult
+from fhir_srs.estimates.table import figures_of
+from fhir_srs.model import Estimate, Fit, Mapped, TestResult
 from fhir_srs.survival import (
     cox,
     fine_gray,
@@ -200,9 +203,15 @@ class Found:
         return f"{self.name}: {self.truth}, {self.mean}, {self.held}, {self.spread}{self.wrong}"
 
 
+@cache
+def null_world(seed: int) -> World:
+    """The world in which the truth is counted."""
+    return draw_world(NULL, np.random.default_rng(seed))
+
+
 def recovered(study: str, cohorts: int, patients: int) -> Iterator[Found]:
     """Every figure and every test of *study* over so many cohorts of so many patients."""
-    known = truths(draw_world(NULL, np.random.default_rng(7)), study)
+    known = truths(null_world(7), study)
     seeds = [np.random.default_rng((11, patients, number)) for number in range(cohorts)]
     drawn = [figures(draw_world(patients, seed), study) for seed in seeds]
     for name, truth in known.items():
@@ -282,10 +291,18 @@ def test_the_checks_would_see_an_interval_that_is_shifted_narrow_or_wide() -> No
     assert "too wide" in made(0, 2)
 
 
+def last_seen(mapped: Mapped) -> Mapped:
+    """*mapped* with the last record of each kind alone: all that follow-up rests on."""
+    last = {(one.patient, one.lesion_id, one.kind): one for one in mapped.events}
+    return msgspec.structs.replace(mapped, events=list(last.values()))
+
+
 def test_the_limits_of_the_median_follow_up_hold_the_day_by_which_half_are_lost() -> None:
     """That is the tenth of 19 equally likely days; deaths censor follow-up."""
     for seed in range(3):
-        *_, follow_up = figures(draw_world(PATIENTS, np.random.default_rng(seed)), "ryu2008")
+        seen = last_seen(mapped_of(draw_world(PATIENTS, np.random.default_rng(seed))))
+        outcomes = derive(seen, study=load_study("ryu2008"), data_cutoff=CUTOFF)
+        follow_up = next(one for one in figures_of(outcomes, {"follow-up"}) if one.name.startswith("median"))
         assert follow_up.low is not None
         assert follow_up.high is not None
         assert follow_up.low <= LOSSES[9] <= follow_up.high
@@ -301,7 +318,7 @@ def test_turnbull_holds_the_true_share_without_relief_at_a_visit() -> None:
     right = [row.days if event else np.inf for row, event in zip(rows, events_of(rows), strict=True)]
     for day in (28, 84):
         found = turnbull_survival(left, right, day, seed=1, cluster=clusters_of(rows), resamples=1000)
-        truth = counted(draw_world(NULL, np.random.default_rng(8)).relief > day).value
+        truth = counted(null_world(8).relief > day).value
         assert found.low is not None
         assert found.high is not None
         assert found.low <= truth <= found.high

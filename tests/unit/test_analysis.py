@@ -1,12 +1,10 @@
 """What stands beside the estimates: groups, baseline table, sensitivity, landmarks; how they are printed."""
 
 import json
-from datetime import date
 from pathlib import Path
 
 import pytest
 
-from fhir_srs import load_profile, map_resources
 from fhir_srs.cli import run
 from fhir_srs.endpoints import derive, load_study, shipped_studies
 from fhir_srs.endpoints.study_file import changed
@@ -17,20 +15,18 @@ from fhir_srs.estimates.groups import GROUPINGS, SMALL, estimate_by
 from fhir_srs.estimates.sensitivity import sensitivity
 from fhir_srs.model import to_json
 from fhir_srs.report.analysis import analyses_json, analyses_text
-from fhir_srs.testing.cohort import random_cohort, ryu2008_cohort
+from tests.cohorts import CUTOFF, analysed, drawn, mapped, outcomes_of, table_of
 from tests.spec.timelines import LATER, draw
 
-CUTOFF = date(2026, 6, 30)
-RANDOM = map_resources(random_cohort(60, 7).resources, profile=load_profile("mcode"))
-RYU = map_resources(ryu2008_cohort().resources, profile=load_profile("mcode"))
 ALL = Asked(by="fractions", baseline=True, sensitivity=True, landmarks=True)
+SENSITIVE = Asked(sensitivity=True)
 
 
 @pytest.mark.parametrize("by", GROUPINGS)
 def test_the_groups_add_up_to_the_whole(by: str) -> None:
-    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
-    parts = estimate_by(outcomes, RANDOM.lesions, by)
-    for whole in estimate(outcomes):
+    outcomes = outcomes_of("random", "icpre2012")
+    parts = estimate_by(outcomes, mapped("random").lesions, by)
+    for whole in table_of("random", "icpre2012"):
         if whole.variant == "net":
             continue  # a lesion counts where its patient's survival does
         mine = [
@@ -46,13 +42,13 @@ def test_the_groups_add_up_to_the_whole(by: str) -> None:
 
 
 def test_a_figure_of_few_lesions_is_flagged() -> None:
-    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
-    for one in estimate_by(outcomes, RANDOM.lesions, "region"):
+    outcomes = outcomes_of("random", "icpre2012")
+    for one in estimate_by(outcomes, mapped("random").lesions, "region"):
         if one.n < SMALL:
             assert one.reason is not None
         else:
             assert one.reason != "small-group"
-    text = analyses_text([analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(by="region"))])
+    text = analyses_text([analysed("random", "icpre2012", Asked(by="region"))])
     small = [line for line in text.splitlines() if "CR, best, region: sacral" in line]
     assert small
     assert all("(small group)" in line or "not estimable" in line for line in small)
@@ -60,12 +56,12 @@ def test_a_figure_of_few_lesions_is_flagged() -> None:
 
 def test_an_unknown_grouping_names_the_known() -> None:
     with pytest.raises(UsageError, match=r"dose-group.*histology"):
-        analyse(RANDOM, load_study("ryu2008"), CUTOFF, Asked(by="colour"))
+        analysed("random", "ryu2008", Asked(by="colour"))
 
 
 def test_the_baseline_table_of_the_ryu_cohort_has_61_lesions_of_which_37_evaluable() -> None:
     """The counts are the paper's (spec/endpoints.md section 18); the ages, sexes ... only have to add up."""
-    table = analyse(RYU, load_study("ryu2008"), CUTOFF, Asked(baseline=True)).baseline
+    table = analysed("ryu", "ryu2008", Asked(baseline=True)).baseline
     (lesions,) = [one for one in table if one.name == "lesions"]
     assert (lesions.all, lesions.evaluable, lesions.not_evaluable) == ((61, 61), (37, 37), (24, 24))
     (patients,) = [one for one in table if one.name == "patients"]
@@ -106,7 +102,7 @@ def test_who_died_early_is_among_those_whose_pain_was_not_evaluable() -> None:
 
 
 def test_groups_of_dose_ascend() -> None:
-    groups = analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(by="dose-group")).groups
+    groups = analysed("random", "icpre2012", Asked(by="dose-group")).groups
     names = list(dict.fromkeys(one.group for one in groups))
     assert names[0] == "dose-group: below 10 Gy"
     assert names[1:] == sorted(names[1:], key=lambda name: name or "")
@@ -152,11 +148,9 @@ def test_other_drugs_at_treatment_are_in_the_baseline_table() -> None:
 
 
 def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_ways() -> None:
-    study = load_study("sc24")
-    table = estimate(derive(RANDOM, study=study, data_cutoff=CUTOFF))
-    runs = {one.label: one.figures for one in sensitivity(RANDOM, study, CUTOFF)}
+    runs = {one.label: one.figures for one in analysed("random", "sc24", SENSITIVE).sensitivity}
     (own,) = runs["as defined"]
-    assert own in table
+    assert own in table_of("random", "sc24")
     (most,), (least,) = (runs[f"missing responses taken as {what}"] for what in ("responses", "none"))
     assert own is not None
     assert most is not None
@@ -164,7 +158,7 @@ def test_the_first_sensitivity_run_is_the_study_and_imputation_moves_it_both_way
     assert least.numerator == own.numerator
     missing = [
         row
-        for row in derive(RANDOM, study=study, data_cutoff=CUTOFF).responses
+        for row in outcomes_of("random", "sc24").responses
         if (row.endpoint, row.window, row.variant) == ("pain-response", "3-month", None)
         and row.category == "NE"
         and row.reason not in {"not-yet-due", "baseline-below-minimum"}
@@ -186,18 +180,17 @@ def test_a_sensitivity_run_leaves_out_lesions_whose_steroid_was_started() -> Non
 
 @pytest.mark.parametrize("name", shipped_studies())
 def test_every_primary_figure_of_a_study_is_among_its_estimates(name: str) -> None:
-    study = load_study(name)
-    (run_, *_) = sensitivity(RANDOM, study, CUTOFF)
-    assert len(run_.figures) == len(study.primary)
+    (run_, *_) = analysed("random", name, SENSITIVE).sensitivity
+    assert len(run_.figures) == len(load_study(name).primary)
     assert all(run_.figures)
 
 
 def test_a_landmark_leaves_out_who_had_died_or_was_lost() -> None:
-    outcomes = derive(RANDOM, study=load_study("icpre2012"), data_cutoff=CUTOFF)
+    outcomes = outcomes_of("random", "icpre2012")
     survived = [
         row.days for row in outcomes.times if (row.endpoint, row.variant) == ("overall-survival", None)
     ]
-    for mark in analyse(RANDOM, load_study("icpre2012"), CUTOFF, Asked(landmarks=True)).landmarks:
+    for mark in analysed("random", "icpre2012", Asked(landmarks=True)).landmarks:
         late = [days for days in survived if days is not None and days > mark.day]
         assert mark.left_out == len(survived) - len(late)
         compared = sum({one.group: one.n for one in mark.figures}.values())
@@ -247,7 +240,7 @@ def test_a_patient_is_in_the_group_of_the_first_lesion_that_the_study_takes() ->
 
 
 def test_groups_of_repeated_patients_are_compared_by_tests_that_know_clusters() -> None:
-    found = analyse(RANDOM, load_study("icpre2012"), CUTOFF, ALL).comparisons
+    found = analysed("random", "icpre2012", ALL).comparisons
     methods = {(one.name.split()[0], one.method.split(";")[0]): one.method for one in found}
     assert "patients as clusters" in methods["time-to-relief", "Fine-Gray"]
     assert "ignores clustering" in methods["time-to-relief", "Gray rho 0"]
@@ -287,11 +280,11 @@ def test_what_rests_on_an_assumption_is_counted_in_print() -> None:
         "2/A | -3 | pain | 7\n2/A | 30 | pain | 7"
     )
     assert counted(again, "ryu2008", "relapse: retreatment-reason-unknown") == (1, 2)
-    outcomes = derive(RANDOM, study=load_study("ryu2008"), data_cutoff=CUTOFF)
+    outcomes = outcomes_of("random", "ryu2008")
     outside = [
         row for row in outcomes.responses if "dose-outside-study" in row.flags and row.window == "best"
     ]
-    (kept,) = [one for one in estimate(outcomes) if one.name == "kept: dose-outside-study"]
+    (kept,) = [one for one in table_of("random", "ryu2008") if one.name == "kept: dose-outside-study"]
     assert kept.numerator == len({row.lesion_id for row in outside}) > 0
 
 
@@ -313,7 +306,7 @@ def test_kaplan_meier_of_a_measured_event_censors_the_dead_at_the_last_look() ->
 
 
 def test_one_study_is_printed_with_all_its_columns_and_its_parameters() -> None:
-    text = analyses_text([analyse(RYU, load_study("ryu2008"), CUTOFF, ALL)])
+    text = analyses_text([analysed("ryu", "ryu2008", ALL)])
     for words in (
         "Baseline",
         "17/37 (45.9 %)",
@@ -327,7 +320,7 @@ def test_one_study_is_printed_with_all_its_columns_and_its_parameters() -> None:
 
 def test_several_studies_stand_side_by_side_with_their_assumptions() -> None:
     studies = [load_study(name) for name in ("ryu2008", "icpre2012", "rtog0631")]
-    text = analyses_text([analyse(RYU, one, CUTOFF, Asked()) for one in studies])
+    text = analyses_text([analysed("ryu", one.name, Asked()) for one in studies])
     (line,) = [one for one in text.splitlines() if one.strip().startswith("CR, best [assessable]")]
     assert "17/37 (45.9 %)" in line
     assert text.startswith("Primary figures (* of that study)\n")
@@ -344,10 +337,11 @@ def test_several_studies_stand_side_by_side_with_their_assumptions() -> None:
 
 def test_figures_of_one_study_alone_stand_where_that_study_has_them() -> None:
     """IR and PP of ICPRE after its PR, not behind all figures of the first study."""
-    studies = [load_study(name) for name in ("ryu2008", "icpre2012")]
     lines = [
         line.strip()
-        for line in analyses_text([analyse(RYU, one, CUTOFF, Asked()) for one in studies]).splitlines()
+        for line in analyses_text(
+            [analysed("ryu", name, Asked()) for name in ("ryu2008", "icpre2012")]
+        ).splitlines()
     ]
     named = [line.split("  ")[0] for line in lines]
     order = [named.index(f"{name}, best [assessable]") for name in ("PR", "IR", "PP", "STABLE", "CR+PR")]
@@ -356,19 +350,17 @@ def test_figures_of_one_study_alone_stand_where_that_study_has_them() -> None:
 
 
 def test_a_curve_side_by_side_and_in_the_sensitivity_table_has_its_rows_and_who_was_at_risk() -> None:
-    studies = [load_study(name) for name in ("ryu2008", "icpre2012")]
-    asked = Asked(sensitivity=True)
-    text = analyses_text([analyse(RYU, one, CUTOFF, asked) for one in studies])
+    text = analyses_text([analysed("ryu", name, SENSITIVE) for name in ("ryu2008", "icpre2012")])
     assert "83.8 %, 59.7 to 94.1 (n 30, 16 at risk) *" in text
     assert "38/45 (84.4 %), 70.4 to 93.6 [itt]" in text
     assert "pain-response: CR+PR, 1-month [itt]" in text
-    alone = analyses_text([analyse(RYU, studies[0], CUTOFF, Asked())])
+    alone = analyses_text([analysed("ryu", "ryu2008", Asked())])
     assert "30 in 27 patients, 4 events, 26 censored, 16 at risk" in alone
     assert "49, 15 observed alive to the end, 34 died" in alone
 
 
 def test_the_json_holds_the_estimates_and_what_was_asked_for() -> None:
-    found = analyse(RANDOM, load_study("icpre2012"), CUTOFF, ALL)
+    found = analysed("random", "icpre2012", ALL)
     page = json.loads(analyses_json([found], cutoff=CUTOFF, counts={}))
     assert len(page["estimates"]) == len(found.table) + len(found.groups)
     beside = page["analyses"]["icpre2012"]
@@ -378,7 +370,7 @@ def test_the_json_holds_the_estimates_and_what_was_asked_for() -> None:
 
 def test_endpoints_takes_all_presets_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "cohort.ndjson"
-    source.write_bytes(b"\n".join(to_json(one) for one in ryu2008_cohort().resources))
+    source.write_bytes(b"\n".join(to_json(one) for one in drawn("ryu").resources))
     named = [word for name in shipped_studies() for word in ("--study", name)]
     assert run(["endpoints", str(source), *named, "--cutoff", "2026-06-30"]) == 0
     head = capsys.readouterr().out.splitlines()[1]

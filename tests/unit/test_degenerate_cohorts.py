@@ -7,7 +7,6 @@ landmarks; as text, JSON and CSV, and every figure is explained.
 import json
 import math
 import re
-from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -66,6 +65,7 @@ COHORTS = {
 # NaN, infinity, what is missing, and numbers that ran away, as a printer of ours might let them through.
 NO_NUMBER = re.compile(r"\b(?:nan|NaN|inf|Infinity|None)\b|\de[+-]\d\d\d|-0\.0 %")
 THOROUGH = ("ryu2008", "rtog0631")  # with groups and sensitivity runs
+SUSPECT = ("nan", "NaN", "inf", "Infinity", "None", "e+", "e-", "-0.0")
 RULE = "flat inf"  # the name of a rule
 
 
@@ -75,18 +75,23 @@ def analysed(drawing: str, study: str, by: str | None, cutoff: date = LATER) -> 
     return analyse(mapped, load_study(study), cutoff, asked)
 
 
-def figures_of(page: Any) -> Iterator[float]:
-    """Every number in a tree of JSON."""
-    if isinstance(page, dict | list):
-        for value in page.values() if isinstance(page, dict) else page:
-            yield from figures_of(value)
-    elif isinstance(page, float):
-        yield page
+def finite(digits: str) -> float:
+    """The number that *digits* are; NaN, infinity and what overflows are none."""
+    number = float(digits)
+    assert math.isfinite(number), digits
+    return number
+
+
+def read(page: bytes) -> Any:
+    """A page of JSON in which every number is one."""
+    return json.loads(page, parse_constant=finite, parse_float=finite)
 
 
 def wrong_in(text: str) -> list[str]:
     """The lines of *text* with a number that is none."""
-    return [line for line in text.replace(RULE, "").splitlines() if NO_NUMBER.search(line)]
+    lines = text.replace(RULE, "").splitlines()
+    # A line without any of these words is most lines, and has none: it need not be read letter by letter.
+    return [line for line in lines if any(word in line for word in SUSPECT) and NO_NUMBER.search(line)]
 
 
 @pytest.mark.parametrize("study", shipped_studies())
@@ -99,12 +104,12 @@ def test_no_number_is_printed_that_does_not_exist(name: str, study: str) -> None
         page = analyses_json([one], cutoff=LATER, counts=COUNTS)
         assert not wrong_in(text)
         assert not wrong_in(table)
-        assert all(math.isfinite(number) for number in figures_of(json.loads(page)))
+        assert read(page)
     for made in printed(whole, LATER):
         for figure in made.figures:
             told = figure_explanation(made, figure)
             assert not wrong_in(figure_text(told))
-            assert all(math.isfinite(number) for number in figures_of(json.loads(explanation_json(told))))
+            assert read(explanation_json(told))
 
 
 @pytest.mark.parametrize("name", COHORTS)
