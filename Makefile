@@ -1,4 +1,4 @@
-# Needs make and Python 3.11 or newer; test-hapi also Java 17 and Maven, test-spark Java 17. Nothing else.
+# Needs make and Python 3.11 or newer; test-hapi also Java 17 and Maven, test-spark Java 17, test-deploy Debian.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp-installed
@@ -7,7 +7,7 @@ SPARK := .venv/.stamp-spark
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-hapi test-spark test-long check format docs bench bench-hapi lock sbom clean
+.PHONY: help dev demo test test-hapi test-spark test-deploy test-long check format docs bench bench-hapi lock sbom clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,15 @@ $(SPARK): requirements-spark.lock $(STAMP)
 test-spark: $(SPARK) ## mapping on a local Spark (Java 17; downloads 430 MB once)
 	SPARK_LOCAL_IP=127.0.0.1 $(BIN)/pytest -q -m spark --timeout=600
 
+# Unpacked, not installed: the package would start a server.
+.tools/usr/bin/promtool:
+	@command -v promtool >/dev/null || { mkdir -p .tools && cd .tools && set -- apt-get -qq -o APT::Sandbox::User=root \
+		&& { "$$@" download prometheus || { "$$@" update && "$$@" download prometheus; }; } \
+		&& dpkg-deb -x prometheus_*.deb . && rm -r prometheus_*.deb usr/bin/prometheus usr/share; }
+
+test-deploy: $(STAMP) .tools/usr/bin/promtool ## units and alert rules, by systemd-analyze and promtool (Debian's)
+	$(BIN)/pytest -q -m deploy tests/deploy
+
 test-long: $(STAMP) ## what takes minutes, and the properties searched at random
 	$(BIN)/pytest -q -m long --timeout=3600
 	FHIR_SRS_SEARCH=1 $(BIN)/pytest -q tests/properties --timeout=3600
@@ -70,6 +79,9 @@ bench-hapi: $(STAMP) ## ratios of pull, sync and write on a real HAPI server (Ja
 lock: ## resolve the dependencies again (needs uv)
 	uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade -o requirements.lock
+	sed -n 's/^requires = \["\(hatchling.*\)"\]/\1/p' pyproject.toml | uv pip compile pyproject.toml - \
+		-c requirements.lock --universal --python-version 3.11 --no-annotate \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade -o requirements-run.lock
 	echo 'pyspark>=4.0,<5' | uv pip compile - --universal --python-version 3.11 --no-annotate \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 		-o requirements-spark.lock
@@ -77,8 +89,8 @@ lock: ## resolve the dependencies again (needs uv)
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet --upgrade \
 		-o requirements-fuzz.lock
 
-sbom: ## the packages of the lock as a CycloneDX bill of materials, on stdout
+sbom: ## the packages that are installed with fhir-srs as a CycloneDX bill of materials, on stdout
 	@$(PYTHON) deploy/sbom.py
 
 clean: ## remove the environment and what was built
-	rm -rf .venv dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .tools dist build docker/hapi/target .mypy_cache .ruff_cache .pytest_cache .hypothesis

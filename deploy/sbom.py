@@ -1,7 +1,7 @@
-"""The packages of requirements.lock as a CycloneDX bill of materials, on stdout: `make sbom`.
+"""The packages of requirements-run.lock as a CycloneDX bill of materials, on stdout: `make sbom`.
 
 https://cyclonedx.org/docs/1.5/json/. Made from the lock alone: no network, no clock, so that the same lock
-gives the same bytes. A scanner of your own (`pip-audit -r requirements.lock`, osv-scanner) tells which
+gives the same bytes. A scanner of your own (`pip-audit -r requirements-run.lock`, osv-scanner) tells which
 of them have known holes.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
+_LOCK = Path(__file__).resolve().parents[1] / "requirements-run.lock"
 _PACKAGE = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^ ;\\]+)(?: ; ([^\\]+?))? \\$")
 _HASH = re.compile(r"    --hash=sha256:([0-9a-f]{64})")
 

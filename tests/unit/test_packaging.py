@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 SHELL_ONLY = (
@@ -82,12 +85,49 @@ def test_the_wheel_carries_its_mappings_and_works_from_anywhere(tmp_path):
     assert levels == [["T8"]]
 
 
-def test_the_lock_file_names_no_index_and_pins_every_hash():
-    lock = (ROOT / "requirements.lock").read_text()
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-run.lock"])
+def test_the_lock_files_name_no_index_and_pin_every_hash(name):
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     pinned = [line for line in lock.splitlines() if "==" in line and not line.lstrip().startswith("#")]
     assert pinned
     assert all(line.endswith("\\") for line in pinned)
+
+
+def packages(name):
+    """The blocks of a lock file: a package with its version, marker and hashes, without who needs it."""
+    lines = (line for line in (ROOT / name).read_text().splitlines() if "#" not in line)
+    return {block.strip() for block in re.split(r"\n(?=[a-z])", "\n".join(lines)) if block.strip()}
+
+
+def test_what_an_operator_installs_is_what_was_tested_less_the_tools_of_developers():
+    """Each block of requirements-run.lock is one of requirements.lock, to the letter."""
+    run, whole = packages("requirements-run.lock"), packages("requirements.lock")
+    assert {block.split("==")[0] for block in run - whole} == set()
+    names = {block.split("==")[0] for block in run}
+    assert names.isdisjoint({"pytest", "mypy", "ruff", "hypothesis", "lifelines", "pandas", "uvicorn"})
+
+
+def test_what_an_operator_installs_is_all_that_the_program_needs_and_its_build_backend():
+    locked = {block.split("==")[0] for block in packages("requirements-run.lock")}
+    wanted, seen = [Requirement("fhir-srs"), Requirement("hatchling")], {"fhir-srs"}
+    while wanted:
+        one = wanted.pop()
+        seen.add(re.sub(r"[-_.]+", "-", one.name).lower())
+        wanted += [need for need in needs(one) if need.name.lower() not in seen]
+    assert len(seen) > len(needs(Requirement("fhir-srs")))
+    assert seen - {"fhir-srs"} <= locked
+
+
+def needs(one):
+    """What the installed package *one* needs on this machine, with the extras that are asked of it."""
+    found = [Requirement(text) for text in metadata.requires(one.name) or ()]
+    extras = ["", *one.extras]
+    return [
+        need
+        for need in found
+        if need.marker is None or any(need.marker.evaluate({"extra": x}) for x in extras)
+    ]
 
 
 def test_a_printed_report_of_all_figures_loads_neither_lifelines_nor_pandas():
@@ -111,7 +151,7 @@ def test_a_printed_report_of_all_figures_loads_neither_lifelines_nor_pandas():
 def test_the_bill_of_materials_has_every_package_of_the_lock_with_its_hashes():
     made = subprocess.run([sys.executable, ROOT / "deploy" / "sbom.py"], capture_output=True, check=True)
     parts = json.loads(made.stdout)["components"]
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = (ROOT / "requirements-run.lock").read_text()
     assert {f"{one['name']}=={one['version']}" for one in parts} == {
         line.split(" ")[0] for line in lock.splitlines() if line[:1].isalnum()
     }
