@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urljoin
@@ -291,8 +291,9 @@ def _inflate(decoder: "zlib._Decompress", chunk: bytes, room: int, route: str) -
 
 def _lost(route: str, error: Exception) -> Exception:
     """Our exception for one of the network; only the kind of the other is kept, its text has addresses."""
-    if _is_tls_refusal(error):
-        return SecurityViolation(f"{route}: TLS failed")
+    refusal = _tls_refusal(error)
+    if refusal is not None:
+        return SecurityViolation(f"{route}: TLS failed{_why_not_trusted(refusal)}")
     return TransportTransient(f"{route}: {_unreachable(error) or type(error).__name__}")
 
 
@@ -312,13 +313,26 @@ def _unreachable(error: BaseException | None) -> str | None:
     return None
 
 
-def _is_tls_refusal(error: BaseException | None) -> bool:
-    """Whether TLS itself said no (certificate, host, version); a connection cut off is no refusal."""
+# What OpenSSL found wrong with a certificate (X509_STORE_CTX_get_error), for an operator who has to mend it.
+_NOT_TRUSTED: Mapping[int, str] = {
+    10: "the certificate has expired",
+    **dict.fromkeys((62, 64), "the certificate is for another host"),
+    **dict.fromkeys((18, 19, 20, 21), "the certificate is of an authority that is not known here (ca_file)"),
+}
+
+
+def _tls_refusal(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS itself said no with (certificate, host, version); a connection cut off is no refusal."""
     while error is not None:
         if isinstance(error, ssl.SSLError):
-            return not isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+            return None if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) else error
         error = error.__cause__ or error.__context__
-    return False
+    return None
+
+
+def _why_not_trusted(refusal: ssl.SSLError) -> str:
+    text = _NOT_TRUSTED.get(getattr(refusal, "verify_code", 0))
+    return f": {text}" if text else ""
 
 
 def _check_scheme(server: Server) -> None:
@@ -336,8 +350,10 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
     """A context that verifies, TLS 1.2 or later, with the site's own CA where it has one (F27)."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError):
+    except ssl.SSLError:  # an OSError too
         raise ConfigurationError("ca_file", ["holds no certificate that can be read"]) from None
+    except OSError as error:
+        raise ConfigurationError("ca_file", [f"cannot be read ({error.strerror})"]) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

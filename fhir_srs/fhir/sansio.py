@@ -176,7 +176,7 @@ def guarded(link: str, *, base: str, allowed: Iterable[Origin] = ()) -> str:
     except ValueError:
         raise SecurityViolation("a link that is no URL") from None
     if origin(url) not in {origin(base), *allowed}:
-        raise SecurityViolation("a link to another origin")
+        raise SecurityViolation("a link to another origin (is the server behind a proxy: internal_bases?)")
     return url
 
 

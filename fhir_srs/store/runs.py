@@ -40,12 +40,15 @@ class Runs(Connected):
                 (self._server, kept),
             )
 
-    def end_run(self, run: str, *, finished: str, status: str, summary: bytes) -> None:
-        """Note how *run* ended, with its summary as JSON."""
+    def end_run(self, run: str, *, started: str, finished: str, status: str, summary: bytes) -> None:
+        """Note how *run* ended, with its summary as JSON; one that no server answered never began."""
         with self._transaction():
+            self._forget_runs()
             self._db.execute(
-                "update run set finished = ?, status = ?, summary = ? where id = ?",
-                (finished, status, summary, run),
+                "insert into run (id, server, started, finished, status, summary) values (?, ?, ?, ?, ?, ?)"
+                " on conflict do update set finished = excluded.finished, status = excluded.status,"
+                " summary = excluded.summary",
+                (run, self._server, started, finished, status, summary),
             )
         passing("run-ended")
 

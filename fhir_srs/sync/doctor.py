@@ -1,5 +1,6 @@
 """What a server can do and what will be missing: asked with reads alone, before anything is synchronised."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC
 from typing import Any, Literal
@@ -8,9 +9,9 @@ import msgspec
 
 from fhir_srs.config import Settings
 from fhir_srs.errors import FhirSrsError
-from fhir_srs.fhir.answers import decipher_capabilities, decipher_count, http_date
+from fhir_srs.fhir.answers import decipher_capabilities, decipher_count, decipher_page, http_date
 from fhir_srs.fhir.client import FhirClient
-from fhir_srs.fhir.sansio import Search, capabilities, count_request
+from fhir_srs.fhir.sansio import Search, capabilities, count_request, search_request
 from fhir_srs.sync.abilities import searchable, with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles, our_definitions
 from fhir_srs.sync.machine import Machine
@@ -88,6 +89,7 @@ def _reading(client: FhirClient, statement: Mapping[str, Any]) -> Iterator[Findi
             level: Level = "error" if name in REQUIRED else "warning"
             yield Finding(level, f"source: {name}", "cannot be searched: what it holds will be missing")
     yield from _access(client, [name for name in wanted if name in offered])
+    yield from _links(client)
     if "Consent" not in offered:
         yield Finding("warning", "source: Consent", "cannot be searched: opt-outs only by the list file")
     told = set(wanted) & offered <= with_interaction(statement, "history-type")
@@ -105,6 +107,27 @@ def _access(client: FhirClient, names: list[str]) -> Iterator[Finding]:
             continue
         if number is None:
             yield Finding("error", f"source: {name}", "the server does not count: no pull can be proven")
+
+
+def _links(client: FhirClient) -> Iterator[Finding]:
+    """Whether the links of a page lead back to where we asked: behind a proxy they may not (H8)."""
+    try:
+        page = client.ask(search_request(Search(type="Patient", filters=(), count=1)), decipher_page)
+    except FhirSrsError:
+        return  # what `source: Patient` says is enough
+    link = page.next or page.self_link
+    try:
+        if link is not None:
+            client.followed(link)
+    except FhirSrsError:
+        text = f"begin with another address than base_url{_called(link)}: name it in internal_bases"
+        yield Finding("error", "source: links", text)
+
+
+def _called(link: str | None) -> str:
+    """What the server calls itself in *link*, if that is an address like any other."""
+    match = re.match(r"https?://[A-Za-z0-9.:\[\]-]{1,120}", link or "")
+    return f" ({match[0]})" if match else ""
 
 
 def _writing(client: FhirClient, statement: Mapping[str, Any], settings: Settings) -> Iterator[Finding]:

@@ -94,8 +94,12 @@ def read_list(path: Path | None) -> frozenset[str]:
         return frozenset()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise LocalIOError("the opt-out list cannot be read") from None
+    except OSError as error:
+        raise LocalIOError(
+            f"the opt-out list of [source] opt_out cannot be read ({error.strerror})"
+        ) from None
+    except UnicodeDecodeError:
+        raise LocalIOError("the opt-out list of [source] opt_out is not UTF-8") from None
     entries = {number: line.split(" #")[0].strip() for number, line in enumerate(lines, 1)}
     told = {number: text for number, text in entries.items() if text and not text.startswith("#")}
     bad = [

@@ -220,7 +220,6 @@ class _Run:
         self.session.store.begin_run(
             state.run, started=state.started, capabilities=to_json(statement).decode()
         )
-        state.begun = True
         state.pulled = pull.pull(full=self.options.full)
         return state.pulled
 

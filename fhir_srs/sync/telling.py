@@ -25,7 +25,6 @@ class State:
     run: str
     started: str
     dry_run: bool
-    begun: bool = False
     status: RunStatus = "done"
     exit_code: int = 0
     error: str | None = None
@@ -54,7 +53,7 @@ class State:
 
 
 def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
-    """The summary of the run, noted in the store too where the run had begun."""
+    """The summary of the run, noted in the store too."""
     pull, store, before = state.pull, session.store, state.settled
     summary = RunSummary(
         run=state.run,
@@ -87,9 +86,10 @@ def summarised(state: State, session: Session, *, finished: str) -> RunSummary:
         dry_run=state.dry_run,
         tables=state.tables,
     )
-    if state.begun:
-        told = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "tables"}
-        store.end_run(summary.run, finished=finished, status=summary.status, summary=to_json(told))
+    told = {name: getattr(summary, name) for name in summary.__struct_fields__ if name != "tables"}
+    store.end_run(
+        summary.run, started=summary.started, finished=finished, status=summary.status, summary=to_json(told)
+    )
     return summary
 
 

@@ -24,8 +24,9 @@ def state_text(state: State) -> str:
 
 
 def _run_line(run: Mapping[str, object]) -> str:
+    code = "" if run["exit_code"] is None else f" (exit {run['exit_code']})"
     error = f": {run['error']}" if run["error"] else ""
-    return f"run {run['run']} of {run['started']}: {run['status']} (exit {run['exit_code']}){error}"
+    return f"run {run['run']} of {run['started']}: {run['status']}{code}{error}"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

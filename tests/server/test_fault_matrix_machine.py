@@ -87,9 +87,21 @@ def test_F27_a_server_with_a_certificate_of_the_sites_own_ca_is_read(
     assert (summary.status, summary.error, summary.lesions) == ("done", None, 1)
 
 
-@pytest.mark.parametrize("case", ["expired", "wrong host", "self-signed", "unknown CA", "TLS 1.1"])
+_UNKNOWN = ": the certificate is of an authority that is not known here (ca_file)"
+
+
+@pytest.mark.parametrize(
+    ("case", "why"),
+    [
+        ("expired", ": the certificate has expired"),
+        ("wrong host", ": the certificate is for another host"),
+        ("self-signed", _UNKNOWN),
+        ("unknown CA", _UNKNOWN),
+        ("TLS 1.1", ""),
+    ],
+)
 def test_F27_I16_a_certificate_that_is_not_right_ends_the_run_before_anything_is_said(
-    server: RunningServer, authority: Authority, tmp_path: Path, case: str
+    server: RunningServer, authority: Authority, tmp_path: Path, case: str, why: str
 ) -> None:
     pem = authority.server(
         "127.0.0.2" if case == "wrong host" else "127.0.0.1",
@@ -103,6 +115,7 @@ def test_F27_I16_a_certificate_that_is_not_right_ends_the_run_before_anything_is
         asked = reading(base, tmp_path, **trusted, **with_token(tmp_path))
         summary = run_sync(asked, machine=Machine(sleep=waits.append))
     assert (summary.status, summary.exit_code, waits) == ("failed", 76, [])
+    assert summary.error == f"GET metadata: TLS failed{why}"
     assert seen == []
 
 

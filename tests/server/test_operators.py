@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 from fhir_srs.config import load_settings
-from fhir_srs.errors import LocalIOError, UsageError
+from fhir_srs.errors import ConfigurationError, LocalIOError, UsageError
 from fhir_srs.report.run import run_text
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.doctor import examine
+from fhir_srs.sync.keeping import state_of
+from fhir_srs.sync.words import state_text
+from fhir_srs.testing.faults import parse_fault
+from fhir_srs.testing.server import running_server
+from tests.server.patients import story
 
 NOBODY = "http://127.0.0.1:9/fhir"  # discard: nothing listens there
 
@@ -44,6 +49,44 @@ def test_a_server_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
     text = run_text(summary)
     assert "the run ended before anything was mapped, planned or written" in text
     assert "None" not in text
+
+
+def test_runs_that_no_server_answered_are_told_by_status(tmp_path: Path) -> None:
+    """An operator whose server was away reads `status` and must not see good runs alone."""
+    asked = load_settings(settings(tmp_path))
+    for _ in range(2):
+        run_sync(asked, machine=Machine(sleep=lambda _: None))
+    told = state_text(state_of(asked)).splitlines()[-2:]
+    assert all(
+        line.startswith("run ")
+        and line.endswith("failed (exit 69): GET metadata: nothing listens at the address of the server")
+        for line in told
+    )
+
+
+def test_a_file_that_is_not_there_is_named_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(
+        LocalIOError, match=r"\[source\] opt_out cannot be read \(No such file or directory\)"
+    ):
+        examine(load_settings(settings(tmp_path, source='opt_out = "none.txt"')), Machine())
+    secure = settings(tmp_path, base="https://127.0.0.1:9/fhir", source='ca_file = "none.pem"')
+    with pytest.raises(
+        ConfigurationError, match=r"ca_file:\n  - cannot be read \(No such file or directory\)"
+    ):
+        examine(load_settings(secure), Machine())
+
+
+def test_doctor_tells_that_links_lead_elsewhere_before_a_run_fails_of_it(tmp_path: Path) -> None:
+    """A proxy that hides its address from the server: the first page with a next one would end a run (76)."""
+    two = [*story("a"), *story("b")]
+    with running_server(two, faults=[parse_fault("foreign-next")]) as server:
+        found = examine(load_settings(settings(tmp_path, base=server.base_url)), Machine())
+        links = [(one.level, one.text) for one in found if one.topic == "source: links"]
+        told = "begin with another address than base_url (http://attacker.invalid): name it in internal_bases"
+        assert links == [("error", told)]
+        known = 'internal_bases = ["http://attacker.invalid/fhir"]'
+        found = examine(load_settings(settings(tmp_path, base=server.base_url, source=known)), Machine())
+        assert not [one for one in found if one.topic == "source: links"]
 
 
 def test_the_version_is_told() -> None:
