@@ -60,12 +60,14 @@ class Planner:
         *,
         found: Callable[[Iterable[Sent]], None],
         report: Report,
+        stop: Callable[[], bool],
     ) -> None:
         self._client, self._outbox, self._spool, self._aim = client, outbox, spool, aim
-        self._found, self._report = found, report
+        self._found, self._report, self._stop = found, report, stop
         self._unwanted: list[str] = []
         self.counts: Counter[ActionKind] = Counter()
         self.strangers = 0
+        self.cut = False
 
     @property
     def keeps(self) -> bool:
@@ -102,9 +104,12 @@ class Planner:
             raise Braked("more results would be withdrawn than the brake allows; nothing was written")
 
     def items(self) -> Iterator[Item]:
-        """What to send, planned as it is taken; `counts` is whole once all was."""
+        """What to send, planned as it is taken; after all was, `counts` is whole, or `cut` says it is not."""
         done = 0
         for units in self._spool.slices(_SLICE):
+            if self._stop():
+                self.cut = True
+                return
             yield from self._made(units, self._outbox.outbox([unit.reference for unit in units]))
             done += len(units)
             self._report("results compared", done, self._spool.count)

@@ -288,10 +288,16 @@ class _Run:
             cutoff=cutoff,
             targets=partial(self._target_of, target),
             recorded=self.machine.now(),
-            report=self.report,
+            report=self._heed,
         )
         state.tally, state.tables, state.outcomes = found.tally, found.tables, found.outcomes
         return target
+
+    def _heed(self, stage: str, done: int, total: int | None = None) -> None:
+        """Report, or Stopped if the run was asked to end; for where nothing is under way to the server."""
+        if self.stop():
+            raise Stopped("stopped by a signal")
+        self.report(stage, done, total)
 
     def _planner(self, wanted: Spool, target: ResultTarget) -> Planner:
         asked, outbox = self.options, self.session.outbox
@@ -308,7 +314,7 @@ class _Run:
             adopts=asked.retract or outbox.mark(SEARCHED) is None,
         )
         client, found = self.session.target, self.trail.found
-        return Planner(client, outbox, wanted, aim, found=found, report=self.report)
+        return Planner(client, outbox, wanted, aim, found=found, report=self.report, stop=self.stop)
 
     def _may_be_settled(self) -> bool:
         """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
@@ -388,6 +394,8 @@ class _Run:
         if not self._may_write:
             for _ in planner.items():
                 pass
+            if planner.cut:
+                raise Stopped("stopped by a signal")
             return False
         writer, fates = self._writer(), Fates()
         try:
@@ -395,9 +403,10 @@ class _Run:
                 fates.add(outcome)
         finally:
             self.state.written = written(fates, refused=writer.refused, counts=planner.counts)
-        whole = not (planner.keeps and planner.counts["retract"])
+        cut = planner.cut or writer.unsent > 0
+        whole = not (cut or (planner.keeps and planner.counts["retract"]))
         self._remember(profile=whole)
-        self._judge(fates, writer)
+        self._judge(fates, writer, planner)
         return whole
 
     def _writer(self) -> Writer:
@@ -410,9 +419,9 @@ class _Run:
             noted=self.trail.wrote,
         )
 
-    def _judge(self, fates: Fates, writer: Writer) -> None:
+    def _judge(self, fates: Fates, writer: Writer, planner: Planner) -> None:
         """Nothing, or why the run is not done."""
-        if writer.unsent and self.stop():
+        if planner.cut or (writer.unsent and self.stop()):
             raise Stopped("stopped by a signal; what was not sent is sent by the next run")
         if self.state.written.failed or writer.unsent:
             left = fates.undone + writer.refused + writer.unsent

@@ -21,7 +21,7 @@ from fhir_srs.config import Settings, parse_settings
 from fhir_srs.summary import Planned, RunSummary, Written
 from fhir_srs.sync import run_sync
 from fhir_srs.testing.server import RunningServer, running_server
-from tests.server.patients import Json, course, pain, person, story
+from tests.server.patients import Json, course, pain, person, story, surgery_coded
 from tests.server.proxy import Proxy, proxied
 from tests.server.settings import BASE
 
@@ -503,6 +503,55 @@ def test_a_stop_between_pages_ends_the_run_and_the_next_one_finishes_it(
     summary = run(server, tmp_path, stop=stop)
     assert (summary.status, summary.complete, summary.watermarks) == ("stopped", False, {})
     assert done(run(server, tmp_path)).lesions == 3
+
+
+@pytest.mark.parametrize("stage", ["patients mapped", "studies derived"])
+def test_a_stop_while_patients_are_mapped_or_results_compared_ends_the_run_there(
+    server: RunningServer, tmp_path: Path, ward: Ward, stage: str
+) -> None:
+    """With 100,000 results the comparison alone takes longer than a machine that goes down waits."""
+    done(run(server, tmp_path))
+    before, reached = ward.versions(), list[str]()
+
+    def report(name: str, _done: int, _total: int | None = None) -> None:
+        reached.append(name)
+
+    summary = run(server, tmp_path, full=True, report=report, stop=lambda: stage in reached)
+    assert (summary.status, summary.complete) == ("stopped", True)
+    assert (reached[-1], summary.planned.unchanged) == (stage, 0)
+    assert ward.versions() == before
+    assert done(run(server, tmp_path, full=True)).planned.unchanged > 0
+
+
+def test_an_edited_profile_withdraws_nothing_after_a_run_that_was_stopped(tmp_path: Path) -> None:
+    """decisions.md 4: without `--retract`, whatever became of the run that first saw the edit."""
+    profile = tmp_path / "site.toml"
+    label = """[[site_labels]]\npattern = 'zone eight'\nmeans = 'T8'\n"""
+    here = [person("z"), {**surgery_coded(person("z")), "bodySite": [{"text": "zone eight"}]}]
+    scores = [pain(person("z"), day, score) for day, score in (("2024-03-01", 7), ("2024-04-05", 2))]
+    with running_server([*here, *scores]) as own:
+        content = {
+            "source": {"base_url": own.base_url, "allow_insecure_loopback": True},
+            "mapping": {"profile": str(profile)},
+            "study": {"cutoff": "2025-12-31"},
+            "sync": {"write": True, "brake": {"number": 1000}},
+        }
+        asked = parse_settings(content, folder=tmp_path)
+        profile.write_text(f'name = "site"\nversion = "1"\n{label}')
+        assert done(run_sync(asked)).lesions == 1
+        profile.write_text('name = "site"\nversion = "1"\n')
+        reached = list[str]()
+
+        def report(name: str, _done: int, _total: int | None = None) -> None:
+            reached.append(name)
+
+        stopped = run_sync(asked, report=report, stop=lambda: "studies derived" in reached)
+        assert stopped.status == "stopped"
+        for _ in range(2):
+            summary = done(run_sync(asked, full=True))
+            assert (summary.lesions, summary.written.retracted) == (0, 0)
+            assert summary.planned.retract > 0
+        assert done(run_sync(asked, retract=True)).written.retracted > 0
 
 
 def apart(server: RunningServer, registry: RunningServer, folder: Path) -> Settings:
