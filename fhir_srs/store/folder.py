@@ -87,6 +87,13 @@ def damaged() -> LocalIOError:
     return LocalIOError("the store is damaged: see `fhir-srs verify`, then `fhir-srs rebuild`")
 
 
+# What an operator can mend, of https://www.sqlite.org/rescode.html; the others by their names.
+_IN_WORDS = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "it cannot be written (read-only, or another's)",
+}
+
+
 @contextmanager
 def local_errors() -> Iterator[None]:
     """
@@ -99,4 +106,5 @@ def local_errors() -> Iterator[None]:
     except UnicodeDecodeError:
         raise damaged() from None
     except sqlite3.Error as error:
-        raise LocalIOError(f"the store: {getattr(error, 'sqlite_errorname', 'error')}") from None
+        name = getattr(error, "sqlite_errorname", "error")
+        raise LocalIOError(f"the store: {_IN_WORDS.get(name, name)}") from None

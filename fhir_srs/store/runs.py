@@ -66,11 +66,12 @@ class Runs(Connected):
         ]
 
     def last_success(self) -> str | None:
-        """When the last run that was done ended."""
-        found: str | None = self._all(
-            "select max(finished) from run where server = ? and status = 'done'", self._server
-        )[0][0]
-        return found
+        """When the last run that was done ended, by what the clock was then: it may have gone back since."""
+        found = self._all(
+            "select finished from run where server = ? and status = 'done' order by rowid desc limit 1",
+            self._server,
+        )
+        return found[0][0] if found else None
 
     def cursors(self) -> dict[str, Cursor]:
         """The cursor of each type that was ever pulled completely."""

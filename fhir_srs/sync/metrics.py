@@ -14,7 +14,8 @@ from fhir_srs.store import OutboxState
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.taking import moment_of
 
-_READABLE = 0o644  # a collector runs under another account, and nothing here is about a patient
+# For a collector that runs under another account; nothing here is about a patient.
+_READABLE, _ENTERABLE = 0o644, 0o755
 
 # A count of nothing is told too: an alert on what grows sees nothing of a series that is new.
 _NO_RESULTS: Mapping[str, int] = dict.fromkeys(get_args(OutboxState), 0)
@@ -25,12 +26,20 @@ def write_metrics(path: Path, summary: RunSummary) -> None:
     """Write the metrics of *summary* to *path* in one step: a collector reads old ones or new ones."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _open_folder(path.parent)
         beside.write_text(metrics_text(summary), encoding="utf-8")
         beside.chmod(_READABLE)
         beside.replace(path)
     except OSError as error:
         raise LocalIOError(f"the metrics file ({error.strerror})") from None
+
+
+def _open_folder(folder: Path) -> None:
+    """Make *folder* where it is missing, so that a collector may enter it whatever our umask."""
+    if not folder.exists():
+        _open_folder(folder.parent)
+        folder.mkdir()
+        folder.chmod(_ENTERABLE)
 
 
 Samples = Mapping[tuple[tuple[str, str], ...], float]

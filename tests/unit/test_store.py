@@ -12,7 +12,7 @@ import pytest
 
 from fhir_srs.errors import Busy, ConfigurationError, LocalIOError
 from fhir_srs.store import SETTLED, Refused, Row, Sent, Store, open_store, secure_folder, state_folder
-from fhir_srs.store.folder import refuse_network
+from fhir_srs.store.folder import local_errors, refuse_network
 
 BASE = "https://x/fhir"
 EARLY, LATE = "2026-01-05T10:00:00.000Z", "2026-01-05T11:00:00.000Z"
@@ -336,3 +336,25 @@ def test_two_servers_share_a_store_and_not_their_rows(folder: Path) -> None:
         begun(store)
         store.ingest("r1", 0, "Observation", rows=[row("1")])
         assert list(store.beside("https://y/fhir").payloads()) == []
+
+
+def test_I19_the_last_success_is_the_last_one_though_the_clock_was_ahead_before(folder: Path) -> None:
+    """Of a run that ended a year ahead an alert would hear for a year that all is well."""
+    with open_store(folder, BASE) as store:
+        assert store.last_success() is None
+        for run, moment, status in (
+            ("a", "2027-01-05T12:00:00Z", "done"),
+            ("b", "2026-01-05T12:15:00Z", "done"),
+            ("c", "2026-01-05T12:30:00Z", "failed"),
+        ):
+            store.end_run(run, started=moment, finished=moment, status=status, summary=b"{}")
+        assert store.last_success() == "2026-01-05T12:15:00Z"
+        assert [line.run for line in store.runs(10)] == ["c", "b", "a"]
+
+
+def test_F44_a_full_disk_is_told_in_words() -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute("pragma max_page_count = 1")
+    with pytest.raises(LocalIOError, match="the store: the disk is full"), local_errors():
+        database.execute("create table one (text)")
+    database.close()
