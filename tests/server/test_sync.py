@@ -22,6 +22,7 @@ from fhir_srs.summary import Planned, RunSummary, Written
 from fhir_srs.sync import run_sync
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import Json, course, pain, person, story, surgery_coded
+from tests.server.prepared import Prepared, prepared
 from tests.server.proxy import Proxy, proxied
 from tests.server.settings import BASE
 
@@ -50,10 +51,15 @@ def resources() -> list[Json]:
     return [*story("a"), *story("b", coded=True), *story("c"), *strangers]
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    with prepared(resources(), tmp_path_factory.mktemp) as one:
+        yield one
+
+
 @pytest.fixture
-def server() -> Iterator[RunningServer]:
-    with running_server(resources()) as running:
-        yield running
+def server(lasting: Prepared) -> RunningServer:
+    return lasting.anew()
 
 
 class Ward:
@@ -186,9 +192,9 @@ def test_only_the_cohort_is_stored_and_no_name_of_anybody(settled: Settled) -> N
 
 
 def test_one_changed_pain_score_updates_exactly_its_dependents(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     before = ward.versions()
     ward.put(pain(person("a"), CHANGED, 7))
     touched = f"Observation/a-pain-{CHANGED}"
@@ -219,9 +225,9 @@ def test_one_changed_pain_score_updates_exactly_its_dependents(
 
 
 def test_a_score_entered_in_error_changes_or_withdraws_what_rested_on_it(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     source = "Observation/a-pain-2024-03-19"
     before = {name.split("/")[1] for name in made_of(ward, source)}
     relief = {
@@ -237,9 +243,9 @@ def test_a_score_entered_in_error_changes_or_withdraws_what_rested_on_it(
 
 
 def test_a_treatment_entered_in_error_withdraws_its_results_and_its_return_restores_them(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     before = {name for name, one in ward.results().items() if one["subject"]["reference"] == "Patient/c"}
     treatment = course(person("c"))[1]
     ward.put({**treatment, "status": "entered-in-error"})
@@ -271,9 +277,9 @@ def test_I14_results_never_become_inputs(settled: Settled) -> None:
 
 
 def test_I20_a_dry_run_sends_only_reads_and_leaves_the_state_alone(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     ward.put(pain(person("a"), CHANGED, 7))
     state = {one.name: one.read_bytes() for one in (tmp_path / "state").iterdir()}
     seen = len(server.requests)
@@ -333,11 +339,11 @@ def test_a_later_sync_asks_only_for_what_changed(settled: Settled) -> None:
 
 
 def test_I2_the_increments_end_where_a_full_load_starts(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    done(run(server, tmp_path / "one"))
+    lasting.first(tmp_path / "one", run)
     ward.put(pain(person("a"), CHANGED, 7))
     ward.put(pain(person("c"), "2024-07-01", 9))
     done(run(server, tmp_path / "one"))
@@ -480,9 +486,9 @@ def test_F40_a_server_that_stores_something_else_is_found_out(
 
 
 def test_anothers_edit_of_a_result_is_kept_and_told(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     name, result = next((name, one) for name, one in sorted(ward.results().items()) if "valueQuantity" in one)
     ward.put({**result, "valueQuantity": {**result["valueQuantity"], "value": 99}})
     summary = run(server, tmp_path)
@@ -645,13 +651,13 @@ def test_a_second_run_beside_the_first_is_busy_and_changes_nothing(
 
 
 def test_a_study_with_other_parameters_under_its_version_is_refused(
-    server: RunningServer, tmp_path: Path
+    lasting: Prepared, server: RunningServer, tmp_path: Path
 ) -> None:
     import sqlite3
 
     from fhir_srs.errors import ConfigurationError
 
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     with sqlite3.connect(tmp_path / "state" / "store.sqlite") as database:
         database.execute("update definition set sha = 'other' where name like 'ryu2008%'")
     database.close()

@@ -15,12 +15,14 @@ from fhir_srs.config import Settings, load_settings
 from fhir_srs.store import SCHEMA
 from fhir_srs.store.failpoints import NAMES
 from fhir_srs.store.schema import _TABLES
+from fhir_srs.summary import RunSummary
 from fhir_srs.sync import run_sync
 from fhir_srs.sync.keeping import problems_of
 from fhir_srs.sync.rebuild import rebuild
-from fhir_srs.testing.server import RunningServer, running_server
+from fhir_srs.testing.server import RunningServer
 from tests.server import dying
 from tests.server.patients import OTHER, course, pain, person, story
+from tests.server.prepared import Prepared, prepared
 from tests.server.settings import written_settings
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_deletes import consent, delete
@@ -97,12 +99,29 @@ class Site:
         assert there <= told
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_server([one for name in ("a", "b", "c") for one in story(name)]) as server:
-        one = Site(server, tmp_path)
+def synced(server: RunningServer, folder: Path) -> RunSummary:
+    return run_sync(load_settings(written_settings(folder, server.base_url)))
+
+
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    people = [one for name in ("a", "b", "c") for one in story(name)]
+    with prepared(people, tmp_path_factory.mktemp) as one:
         yield one
-        one.ward.close()
+
+
+@pytest.fixture
+def site(lasting: Prepared, tmp_path: Path) -> Iterator[Site]:
+    one = Site(lasting.anew(), tmp_path)
+    yield one
+    one.ward.close()
+
+
+@pytest.fixture
+def synced_site(lasting: Prepared, site: Site) -> Site:
+    """The same after a first run."""
+    lasting.first(site.folder, synced)
+    return site
 
 
 def test_every_failpoint_has_a_test() -> None:
@@ -117,8 +136,10 @@ def test_I8_a_first_run_killed_at_a_failpoint_loses_nothing(site: Site, name: st
 
 
 @pytest.mark.parametrize(("name", "number"), IN_A_LATER_RUN)
-def test_I8_a_later_run_killed_at_a_failpoint_loses_nothing(site: Site, name: str, number: int) -> None:
-    done(run_sync(site.settings))
+def test_I8_a_later_run_killed_at_a_failpoint_loses_nothing(
+    synced_site: Site, name: str, number: int
+) -> None:
+    site = synced_site
     delete(site.server, f"Observation/a-pain-{CHANGED}")
     site.ward.put(pain(person("a"), "2024-06-05", 7))
     site.ward.put(consent("b"))
@@ -129,8 +150,8 @@ def test_I8_a_later_run_killed_at_a_failpoint_loses_nothing(site: Site, name: st
 
 
 @pytest.mark.parametrize("name", IN_A_MIGRATION)
-def test_I22_a_migration_killed_half_way_leaves_the_old_store_whole(site: Site, name: str) -> None:
-    done(run_sync(site.settings))
+def test_I22_a_migration_killed_half_way_leaves_the_old_store_whole(synced_site: Site, name: str) -> None:
+    site = synced_site
     store = site.folder / "state" / "store.sqlite"
     as_schema_1(store)
     site.die(name)
@@ -168,8 +189,8 @@ def as_schema_1(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", IN_A_REBUILD)
-def test_I8_a_rebuild_that_is_killed_leaves_the_old_store(site: Site, name: str) -> None:
-    done(run_sync(site.settings))
+def test_I8_a_rebuild_that_is_killed_leaves_the_old_store(synced_site: Site, name: str) -> None:
+    site = synced_site
     site.die(name, "rebuild")
     assert [one for one in (site.folder / "state").iterdir() if one.is_dir()]
     site.check()

@@ -11,17 +11,23 @@ import pytest
 
 from fhir_srs.store import open_store
 from fhir_srs.sync import run_sync
-from fhir_srs.testing.server import RunningServer, running_server
+from fhir_srs.testing.server import RunningServer
 from tests.server.patients import Json, course, pain, person, story
+from tests.server.prepared import Prepared, prepared
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done, made_of, run, settings
 
 PEOPLE = ("a", "b", "c")
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    with prepared([one for name in PEOPLE for one in story(name)], tmp_path_factory.mktemp) as one:
+        yield one
+
+
 @pytest.fixture
-def server() -> Iterator[RunningServer]:
-    with running_server([one for name in PEOPLE for one in story(name)]) as running:
-        yield running
+def server(lasting: Prepared) -> RunningServer:
+    return lasting.anew()
 
 
 @pytest.fixture
@@ -48,9 +54,9 @@ def stored(folder: Path, base: str) -> set[str]:
 
 
 def test_I10_a_deleted_score_leaves_the_results_and_comes_back_with_it(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     source = f"Observation/a-pain-{CHANGED}"
     before = ward.results()
     assert made_of(ward, source)
@@ -70,9 +76,9 @@ def test_I10_a_deleted_score_leaves_the_results_and_comes_back_with_it(
 
 
 def test_I10_a_deleted_treatment_withdraws_its_results_and_no_other(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     of_c = alive(ward, "c")
     delete(server, "Procedure/c-course")
     braked = apart(server, tmp_path)
@@ -85,9 +91,9 @@ def test_I10_a_deleted_treatment_withdraws_its_results_and_no_other(
 
 
 def test_I10_what_was_expunged_is_found_by_the_census(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     source = f"Observation/a-pain-{CHANGED}"
     expunge(server, source)
     assert "Observation" not in {
@@ -109,9 +115,9 @@ def expunge(server: RunningServer, name: str) -> None:
 
 
 def test_I11_more_gone_than_the_brake_allows_stops_the_run_until_an_operator_says_so(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    first = done(apart(server, tmp_path))
+    first = lasting.first(tmp_path, apart)
     for name in ("a", "b"):
         for day in ("2024-03-19", "2024-04-16", "2024-06-05"):
             delete(server, f"Observation/{name}-pain-{day}")
@@ -126,9 +132,9 @@ def test_I11_more_gone_than_the_brake_allows_stops_the_run_until_an_operator_say
 
 
 def test_I12_results_follow_the_surviving_patient_and_unmerging_restores_them(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     of_a = alive(ward, "a")
     ward.put({**person("survivor"), "link": [{"other": {"reference": "Patient/a"}, "type": "replaces"}]})
     ward.put(pain(person("survivor"), "2024-05-10", 1))
@@ -190,9 +196,9 @@ def test_a_resource_that_moves_to_a_stranger_leaves_the_store(
 
 
 def test_a_result_that_another_deleted_is_told_and_stays_deleted_until_an_operator_asks_for_it(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     name, _ = sorted(ward.results().items())[0]
     (provenance,) = [
         key for key, one in ward.all("Provenance").items() if one["target"][0]["reference"].endswith(name)
@@ -209,8 +215,10 @@ def test_a_result_that_another_deleted_is_told_and_stays_deleted_until_an_operat
     assert done(run(server, tmp_path, full=True)).written == NOTHING
 
 
-def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Ward, tmp_path: Path) -> None:
-    done(run(server, tmp_path))
+def test_an_operator_may_overwrite_anothers_edit(
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
+) -> None:
+    lasting.first(tmp_path, run)
     name, result = next((name, one) for name, one in sorted(ward.results().items()) if "valueQuantity" in one)
     ward.put({**result, "valueQuantity": {**result["valueQuantity"], "value": 99}})
     assert run(server, tmp_path).written.conflict == 1
@@ -220,9 +228,9 @@ def test_an_operator_may_overwrite_anothers_edit(server: RunningServer, ward: Wa
 
 
 def test_I10_an_edited_result_that_nothing_supports_stays_until_an_operator_has_it_overwritten(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     of_c = alive(ward, "c")
     name = min(of_c)
     ward.put({**ward.results()[name], "note": [{"text": "seen"}]})
@@ -235,9 +243,9 @@ def test_I10_an_edited_result_that_nothing_supports_stays_until_an_operator_has_
 
 
 def test_I7_I10_a_lost_store_makes_no_second_result_and_finds_those_that_nothing_supports(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     of_c = alive(ward, "c")
     (tmp_path / "state").rename(tmp_path / "lost")
     delete(server, "Procedure/c-course")
@@ -252,9 +260,9 @@ def test_I7_I10_a_lost_store_makes_no_second_result_and_finds_those_that_nothing
 
 
 def test_I7_I3_an_old_backup_that_was_put_back_takes_our_later_results_for_nobodys_edit(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     kept = (tmp_path / "state" / "store.sqlite").read_bytes()
     ward.put(pain(person("a"), "2024-06-05", 7))
     ward.put(pain(person("a"), "2024-11-05", 8))
@@ -272,9 +280,9 @@ def test_I7_I3_an_old_backup_that_was_put_back_takes_our_later_results_for_nobod
 
 
 def test_I10_a_result_without_a_line_that_nothing_supports_is_withdrawn_when_an_operator_insists(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(apart(server, tmp_path))
+    lasting.first(tmp_path, apart)
     (name, result), *_ = sorted(
         (name, one) for name, one in ward.results().items() if is_about(one, "a") and "valueQuantity" in one
     )
@@ -303,10 +311,10 @@ def of_another_base(server: RunningServer, folder: Path, **options: Any) -> Any:
 
 
 def test_I7_I9_two_installations_with_two_bases_never_write_over_each_others_results(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
     """Their ids are the same (decisions.md 2), their identifiers are not."""
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     before = ward.versions()
     own = len(ward.results())
     first, second = (done(of_another_base(server, tmp_path / "second")).written for _ in range(2))
@@ -467,9 +475,9 @@ def test_I13_a_deleted_resource_leaves_the_quarantine(
 
 
 def test_a_treatment_coded_as_another_one_withdraws_its_results(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     other = {"coding": [{"system": "http://snomed.info/sct", "code": "80146002"}]}  # appendectomy
     ward.put({**course(person("c"))[1], "code": other, "extension": []})
     done(run(server, tmp_path, retract=True))
@@ -501,9 +509,9 @@ def test_I2_a_medication_that_no_record_names_any_more_leaves_the_store(
 
 
 def test_I2_I13_a_version_that_cannot_be_read_takes_the_older_one_with_it(
-    server: RunningServer, ward: Ward, tmp_path: Path
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
-    done(run(server, tmp_path))
+    lasting.first(tmp_path, run)
     source = f"Observation/a-pain-{CHANGED}"
     server.load([{**pain(person("a"), CHANGED, 3), "code": "not an object"}])
     summary = done(run(server, tmp_path))

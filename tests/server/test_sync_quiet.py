@@ -16,17 +16,17 @@ from fhir_srs.summary import RunSummary
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.conformance import put_definitions
 from fhir_srs.sync.doctor import examine
-from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import pain, person
+from tests.server.prepared import Prepared, prepared
 from tests.server.test_sync import Ward, done, resources, run, settings
 
 
 class Site:
     """A server whose results were written, and the state folder that knows it."""
 
-    def __init__(self, server: RunningServer, folder: Path) -> None:
-        self.server, self.folder, self.ward = server, folder, Ward(server.base_url)
-        self.first = self.run()
+    def __init__(self, lasting: Prepared, folder: Path) -> None:
+        self.server, self.folder = lasting.anew(), folder
+        self.ward, self.first = Ward(self.server.base_url), lasting.first(folder, run)
 
     def run(self, **options: Any) -> RunSummary:
         return done(run(self.server, self.folder, **options))
@@ -40,12 +40,17 @@ class Site:
         ]
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    with running_server(resources()) as server:
-        one = Site(server, tmp_path)
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    with prepared(resources(), tmp_path_factory.mktemp) as one:
         yield one
-        one.ward.close()
+
+
+@pytest.fixture
+def site(lasting: Prepared, tmp_path: Path) -> Iterator[Site]:
+    one = Site(lasting, tmp_path)
+    yield one
+    one.ward.close()
 
 
 def test_with_nothing_new_a_run_says_what_the_last_one_found_and_only_searches(site: Site) -> None:
