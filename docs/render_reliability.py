@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent.parent / "tests"
@@ -272,16 +272,19 @@ def named_tests() -> dict[str, list[str]]:
     return found
 
 
-def _tests() -> Iterator[str]:
-    for path in TESTS.rglob("test_*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                yield f"tests/{path.relative_to(TESTS).as_posix()}::{node.name}"
+@cache
+def _tests() -> frozenset[str]:
+    return frozenset(
+        f"tests/{path.relative_to(TESTS).as_posix()}::{node.name}"
+        for path in TESTS.rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+    )
 
 
 def untested() -> list[str]:
     """What is wrong: an id without a test, a test that is named here and does not exist."""
-    there, named = set(_tests()), named_tests()
+    there, named = _tests(), named_tests()
     problems = [
         f"docs/reliability.md: {key} has no test"
         for rows in PARTS.values()

@@ -16,7 +16,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=50)
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_an_object_falls_into_what_the_standard_library_reads(value: dict[str, object]) -> None:
     parts = members(json.dumps(value).encode())
     assert parts is not None
@@ -24,7 +24,7 @@ def test_an_object_falls_into_what_the_standard_library_reads(value: dict[str, o
 
 
 @settings(max_examples=50)
-@given(st.lists(JSON))
+@given(st.lists(JSON, max_size=4))
 def test_a_list_falls_into_what_the_standard_library_reads(value: list[object]) -> None:
     parts = items(json.dumps(value).encode())
     assert parts is not None
