@@ -31,7 +31,7 @@ def ward(hapi_base: str) -> Iterator[Ward]:
 
 
 def test_outcomes_are_created_once_updated_exactly_and_withdrawn(ward: Ward, tmp_path: Path) -> None:
-    chosen = settings(ward.base, tmp_path)
+    chosen = settings(ward.base, tmp_path, study="ryu2008")
     first = done(run_sync(chosen))
     assert first.written.created == first.planned.create > 0
     before = ward.versions()

@@ -13,7 +13,8 @@ from fhir_srs.sync import Machine, run_sync
 from fhir_srs.testing.faults import Planned, parse_fault
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import Json, story
-from tests.server.test_sync import BASE, NOTHING, Ward, done
+from tests.server.settings import BASE, WARD
+from tests.server.test_sync import NOTHING, Ward, done
 
 WHOLE = {f"{one['resourceType']}/{one['id']}" for one in story("a")}
 
@@ -27,6 +28,7 @@ class Bench:
     faults: list[Planned]
     options: dict[str, Any]
     source: dict[str, Any]
+    study: str = WARD
     waits: list[float] = field(default_factory=list)
 
     @property
@@ -34,7 +36,7 @@ class Bench:
         content = {
             "source": {"base_url": self.server.base_url, "allow_insecure_loopback": True, **self.source},
             "target": {"canonical_base": BASE, "synthetic": True},
-            "study": {"names": ["ryu2008"], "cutoff": "2025-12-31"},
+            "study": {"names": [self.study], "cutoff": "2025-12-31"},
             "store": {"folder": "state"},
             "sync": {"write": True, **self.options},
         }
@@ -91,13 +93,18 @@ class Bench:
 
 @contextmanager
 def bench(
-    folder: Path, *specs: str, resources: Sequence[Json] = (), token: str = "", **options: Any
+    folder: Path,
+    *specs: str,
+    resources: Sequence[Json] = (),
+    token: str = "",
+    study: str = WARD,
+    **options: Any,
 ) -> Iterator[Bench]:
     """A server with *specs* as its faults, as `testserver --fault` takes them; *options* are of `[sync]`."""
     faults = [parse_fault(one) for one in specs]
     folder.mkdir(exist_ok=True)
     with running_server(resources or story("a"), faults=faults) as server:
-        yield Bench(server, folder, faults, {"count": 3, **options}, _access(folder, token))
+        yield Bench(server, folder, faults, {"count": 3, **options}, _access(folder, token), study)
 
 
 def _access(folder: Path, token: str) -> dict[str, Any]:

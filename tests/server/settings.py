@@ -3,6 +3,7 @@
 from pathlib import Path
 
 BASE = "https://srs.example.org"
+WARD = str(Path(__file__).with_name("ward.toml"))  # the study of tests in which more figures prove no more
 _TEXT = """
 [source]
 base_url = "{base}"
@@ -12,14 +13,16 @@ canonical_base = "{canonical}"
 synthetic = true
 references = "logical"
 [study]
-names = ["ryu2008"]
+names = ["{study}"]
 cutoff = 2025-12-31
 [sync]
 """
 
 
-def written_settings(folder: Path, base: str, sync: str = "write = true\n") -> Path:
+def written_settings(
+    folder: Path, base: str, sync: str = "write = true\n", *, study: str = "ryu2008"
+) -> Path:
     """`fhir-srs.toml` in *folder* for the server at *base*; *sync* is the text of its last table."""
     path = folder / "fhir-srs.toml"
-    path.write_text(_TEXT.format(base=base, canonical=BASE) + sync)
+    path.write_text(_TEXT.format(base=base, canonical=BASE, study=study) + sync)
     return path

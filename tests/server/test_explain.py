@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from fhir_srs.cli import run as command
+from fhir_srs.config import load_settings
+from fhir_srs.sync import run_sync
 from fhir_srs.testing.server import running_server
 from tests.server.patients import story
-from tests.server.test_sync import BASE, Ward, done, inputs, run
+from tests.server.test_sync import BASE, Ward, done, inputs
 
 SETTINGS = """
 [source]
@@ -34,6 +36,7 @@ class Synced:
         self.ward = Ward(base_url)
         self.settings = folder / "fhir-srs.toml"
         self.settings.write_text(SETTINGS.format(base=base_url))
+        done(run_sync(load_settings(self.settings)))
         self.results = list(self.ward.results().values())
         self.lesions = sorted({name for one in self.results if (name := lesion_of(one))})
 
@@ -47,7 +50,6 @@ def lesion_of(result: dict[str, object]) -> str | None:
 def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synced]:
     folder = tmp_path_factory.mktemp("explain")
     with running_server([*story("a"), *story("b", coded=True), *story("c")]) as server:
-        done(run(server, folder))
         one = Synced(server.base_url, folder)
         yield one
         one.ward.close()

@@ -29,6 +29,7 @@ from fhir_srs.testing.faults import parse_fault
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.hospital import hospital, stamped
 from tests.server.patients import pain, person, story
+from tests.server.settings import WARD
 from tests.server.test_pull import WATERMARK, cursors, pull
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_crash import Site
@@ -51,7 +52,7 @@ def reading(base: str, folder: Path, **source: Any) -> Settings:
         {
             "source": {"base_url": base, **source},
             "target": {"synthetic": True},
-            "study": {"names": ["ryu2008"], "cutoff": "2025-12-31"},
+            "study": {"names": [WARD], "cutoff": "2025-12-31"},
             "store": {"folder": "state"},
         },
         folder=folder,

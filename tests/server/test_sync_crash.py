@@ -23,7 +23,7 @@ from fhir_srs.testing.server import RunningServer
 from tests.server import dying
 from tests.server.patients import OTHER, course, pain, person, story
 from tests.server.prepared import Prepared, prepared
-from tests.server.settings import written_settings
+from tests.server.settings import WARD, written_settings
 from tests.server.test_sync import CHANGED, NOTHING, Ward, done
 from tests.server.test_sync_deletes import consent, delete
 
@@ -63,7 +63,7 @@ class Site:
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
         self.server, self.ward, self.folder = server, Ward(server.base_url), folder
-        self.path = written_settings(folder, server.base_url)
+        self.path = written_settings(folder, server.base_url, study=WARD)
 
     @property
     def settings(self) -> Settings:
@@ -100,7 +100,7 @@ class Site:
 
 
 def synced(server: RunningServer, folder: Path) -> RunSummary:
-    return run_sync(load_settings(written_settings(folder, server.base_url)))
+    return run_sync(load_settings(written_settings(folder, server.base_url, study=WARD)))
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,7 @@ def test_I12_results_follow_the_surviving_patient_and_unmerging_restores_them(
     lasting.first(tmp_path, apart)
     of_a = alive(ward, "a")
     ward.put({**person("survivor"), "link": [{"other": {"reference": "Patient/a"}, "type": "replaces"}]})
-    ward.put(pain(person("survivor"), "2024-05-10", 1))
+    ward.put(pain(person("survivor"), "2024-04-01", 1))
     ward.put(
         {
             **person("a"),
@@ -149,7 +149,7 @@ def test_I12_results_follow_the_surviving_patient_and_unmerging_restores_them(
     assert merged.lesions == 3
     assert alive(ward, "a") == set()
     assert alive(ward, "survivor")
-    assert made_of(ward, "Observation/survivor-pain-2024-05-10")
+    assert made_of(ward, "Observation/survivor-pain-2024-04-01")
     assert done(apart(server, tmp_path)).written == NOTHING
     ward.put(person("a"))
     ward.put(person("survivor"))

@@ -13,7 +13,7 @@ import pytest
 from fhir_srs.cli import run as command
 from fhir_srs.testing.server import RunningServer, running_server
 from tests.server.patients import pain, person, story
-from tests.server.settings import written_settings
+from tests.server.settings import WARD, written_settings
 from tests.server.test_sync import CHANGED, Ward
 
 
@@ -35,7 +35,7 @@ class Site:
 
     def __init__(self, base_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
-        self.path = written_settings(folder, base_url)
+        self.path = written_settings(folder, base_url, study=WARD)
 
     def __call__(self, name: str, *options: str, code: int = 0) -> str:
         found = command([name, "-c", str(self.path), *options])
@@ -144,7 +144,7 @@ def test_outbox_lists_what_is_not_as_it_should_be_and_a_retry_is_a_run(site: Sit
     assert site("outbox") == ""
     name, result = next((key, one) for key, one in sorted(ward.results().items()) if "valueQuantity" in one)
     ward.put({**result, "note": [{"text": "seen"}]})
-    assert site("outbox", "retry") == f"Observation/{name} (ryu2008 1): CONFLICT, tries 0\n"
+    assert site("outbox", "retry") == f"Observation/{name} (ward 1): CONFLICT, tries 0\n"
     assert site("outbox", "list") == site("outbox")
     site("sync", "--on-conflict", "overwrite")
     assert site("outbox") == ""
