@@ -31,7 +31,8 @@ def run_text(summary: RunSummary) -> str:
     pulled = [(kind, one) for kind, one in summary.pulled.items() if one.new or one.changed or one.deleted]
     planned, written = summary.planned, summary.written
     mode = " (dry run: only reads were sent)" if summary.dry_run else ""
-    found = ", ".join(f"{kind} {_found(one)}" for kind, one in pulled) or "nothing new"
+    nothing = "nothing new" if summary.complete else "nothing"
+    found = ", ".join(f"{kind} {_found(one)}" for kind, one in pulled) or nothing
     lines = [
         f"run {summary.run}: {summary.status}{mode}",
         f"pulled: {found}",

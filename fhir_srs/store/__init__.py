@@ -5,7 +5,7 @@ complete pull (`spec/reliability.md` section 2). The folder is ours alone: 0700,
 is the re-encoding of the r4 Structs: no names, addresses, telecom, photo or narrative ever reach the disk.
 """
 
-from fhir_srs.store.database import Store, open_store
+from fhir_srs.store.database import Store, open_store, read_store
 from fhir_srs.store.folder import secure_folder, state_folder
 from fhir_srs.store.marks import CAPABILITIES, REREAD, SEARCHED, SETTLED
 from fhir_srs.store.rows import Change, Cursor, OutboxState, Refused, Row, RunLine, Sent
@@ -26,6 +26,7 @@ __all__ = [
     "Sent",
     "Store",
     "open_store",
+    "read_store",
     "secure_folder",
     "state_folder",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fhir_srs.errors import Busy
 from fhir_srs.store.failpoints import passing
-from fhir_srs.store.folder import local_errors
+from fhir_srs.store.folder import HELD, local_errors
 
 
 class Connected:
@@ -20,9 +21,19 @@ class Connected:
     def __init__(self, database: sqlite3.Connection, base: str, lock: Any = None) -> None:
         self._db, self._lock = database, lock or threading.RLock()
         self.base = base
+        self._server = self._known() or self._made_known()
+
+    def _known(self) -> int:
+        """The number of this server here, 0 if it has none."""
+        found = self._all("select id from server where base = ?", self.base)
+        return int(found[0][0]) if found else 0
+
+    def _made_known(self) -> int:
+        if self._all("pragma query_only")[0][0]:
+            raise Busy(HELD)  # by a run that has only begun
         with self._transaction():
-            database.execute("insert or ignore into server (base) values (?)", (base,))
-        self._server = int(self._all("select id from server where base = ?", base)[0][0])
+            self._db.execute("insert into server (base) values (?)", (self.base,))
+        return self._known()
 
     @property
     def file(self) -> str:

@@ -14,7 +14,7 @@ from fhir_srs.store.marks import Marks
 from fhir_srs.store.outbox import Outbox
 from fhir_srs.store.rows import Change, Refused, Row
 from fhir_srs.store.runs import FORWARD, Runs
-from fhir_srs.store.schema import connect
+from fhir_srs.store.schema import connect, connect_to_read
 
 Key = tuple[str, str]
 Owned = tuple[str, str | None, bytes]
@@ -376,6 +376,16 @@ Kept = TypeVar("Kept", Row, Refused)
 def _counting(rows: Sequence[Kept], changes: Sequence[Change]) -> list[Kept]:
     """Those of *rows* that are no older copies, and not doubtful."""
     return [row for row, change in zip(rows, changes, strict=True) if change not in {"older", "doubtful"}]
+
+
+@contextmanager
+def read_store(folder: Path, base: str) -> Iterator[Store]:
+    """Give the store in *folder*, to be read while another process, which has the folder, writes to it."""
+    store = Store(connect_to_read(folder), base)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

@@ -15,6 +15,7 @@ _NETWORK = frozenset(
     {"9p", "afs", "beegfs", "ceph", "cifs", "davfs", "fuse.davfs", "fuse.glusterfs", "fuse.sshfs"}
     | {"glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "smb3", "smbfs"}
 )
+HELD = "another run holds the state folder"
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -33,7 +34,7 @@ def state_folder(folder: Path) -> Iterator[Path]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy("another run holds the state folder") from None
+            raise Busy(HELD) from None
         yield folder
 
 

@@ -3,10 +3,11 @@
 import os
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
-from fhir_srs.errors import ConfigurationError
+from fhir_srs.errors import Busy, ConfigurationError
 from fhir_srs.store.failpoints import passing
-from fhir_srs.store.folder import local_errors, open_private
+from fhir_srs.store.folder import HELD, local_errors, open_private
 
 SCHEMA = 4
 
@@ -114,6 +115,29 @@ def connect(folder: Path) -> sqlite3.Connection:
             for pragma in _PRAGMAS:
                 database.execute(f"pragma {pragma}")
             _migrate(database)
+        except BaseException:
+            database.close()
+            raise
+    return database
+
+
+def connect_to_read(folder: Path) -> sqlite3.Connection:
+    """
+    The database in *folder*, to be read while another process writes to it.
+
+    Busy where that has not made it yet, or is of another version.
+    """
+    path = (folder / "store.sqlite").resolve()
+    if not path.exists():
+        raise Busy(HELD)
+    with local_errors():
+        reading = f"file:{quote(str(path))}?mode=ro"
+        database = sqlite3.connect(reading, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in ("query_only = on", "temp_store = memory", "trusted_schema = off"):
+                database.execute(f"pragma {pragma}")
+            if database.execute("pragma user_version").fetchone()[0] != SCHEMA:
+                raise Busy(HELD)
         except BaseException:
             database.close()
             raise

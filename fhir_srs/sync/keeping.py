@@ -14,7 +14,7 @@ from fhir_srs.store import Refused, RunLine, Sent, Store
 from fhir_srs.store.audit import problems
 from fhir_srs.sync.machine import stamp
 from fhir_srs.sync.opt_out import PURGED
-from fhir_srs.sync.session import local_store
+from fhir_srs.sync.session import local_store, seen_store
 from fhir_srs.sync.trail import Trail
 
 _RUNS = 10
@@ -34,8 +34,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def state_of(settings: Settings) -> State:
-    """The state of the store of *settings*."""
-    with local_store(settings) as (_, store):
+    """The state of the store of *settings*, as far as it is where a run is under way."""
+    with seen_store(settings) as (store, busy):
         out = list(store.left_out().values())
         return State(
             resources=store.live(),
@@ -45,17 +45,17 @@ def state_of(settings: Settings) -> State:
             census=store.census(),
             outbox=_outbox(settings, store).outbox_states(),
             quarantined=store.refusals(),
-            runs=[_run_row(line) for line in store.runs(_RUNS)],
+            runs=[_run_row(line, busy and not at) for at, line in enumerate(store.runs(_RUNS))],
         )
 
 
-def _run_row(line: RunLine) -> dict[str, Any]:
+def _run_row(line: RunLine, under_way: bool) -> dict[str, Any]:
     told = msgspec.json.decode(line.summary) if line.summary else {}
     return {
         "run": line.run,
         "started": line.started,
         "finished": line.finished,
-        "status": line.status or "interrupted",
+        "status": line.status or ("under way" if under_way else "interrupted"),
         "exit_code": told.get("exit_code"),
         "error": told.get("error"),
     }
@@ -63,13 +63,13 @@ def _run_row(line: RunLine) -> dict[str, Any]:
 
 def refusals_of(settings: Settings) -> list[Refused]:
     """Every resource in quarantine: where it is and why, never what it holds."""
-    with local_store(settings) as (_, store):
+    with seen_store(settings) as (store, _):
         return store.quarantined()
 
 
 def unsettled_of(settings: Settings) -> list[Sent]:
     """Every line of the outbox whose result is not on the target as it should be."""
-    with local_store(settings) as (_, store):
+    with seen_store(settings) as (store, _):
         lines = _outbox(settings, store).outbox().values()
         return [line for line in lines if line.state != "CONFIRMED"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fhir_srs.config import Access, Settings
-from fhir_srs.errors import LocalIOError
+from fhir_srs.errors import Busy, LocalIOError
 from fhir_srs.fhir.client import FhirClient, Limits, Server
 from fhir_srs.fhir.sansio import origin
 from fhir_srs.report.save import save
-from fhir_srs.store import Store, open_store, secure_folder, state_folder
+from fhir_srs.store import Store, open_store, read_store, secure_folder, state_folder
 from fhir_srs.store.spool import PREFIX
 from fhir_srs.sync.access import credentials
 from fhir_srs.sync.machine import Machine
@@ -60,6 +60,19 @@ def local_store(settings: Settings) -> Iterator[tuple[Path, Store]]:
         _sweep(folder)
         with open_store(folder, settings.source.base_url) as store:
             yield folder, store
+
+
+@contextmanager
+def seen_store(settings: Settings) -> Iterator[tuple[Store, bool]]:
+    """Give the store to look into, and whether a run is under way: then as far as that is, and read only."""
+    with ExitStack() as stack:
+        try:
+            _, store = stack.enter_context(local_store(settings))
+            busy = False
+        except Busy:
+            store = stack.enter_context(read_store(settings.store.folder, settings.source.base_url))
+            busy = True
+        yield store, busy
 
 
 def _sweep(folder: Path) -> None:

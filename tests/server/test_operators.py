@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from fhir_srs.config import load_settings
-from fhir_srs.errors import ConfigurationError, LocalIOError, UsageError
+from fhir_srs.errors import Busy, ConfigurationError, LocalIOError, UsageError
 from fhir_srs.report.run import run_text
+from fhir_srs.store import open_store, state_folder
 from fhir_srs.sync import Machine, run_sync
 from fhir_srs.sync.doctor import examine
-from fhir_srs.sync.keeping import state_of
+from fhir_srs.sync.keeping import problems_of, refusals_of, state_of, unsettled_of
 from fhir_srs.sync.words import state_text
 from fhir_srs.testing.faults import parse_fault
 from fhir_srs.testing.server import running_server
@@ -47,6 +48,7 @@ def test_a_server_that_is_not_there_is_told_in_words(tmp_path: Path) -> None:
     assert summary.exit_code == 69
     assert summary.error == "GET metadata: nothing listens at the address of the server"
     text = run_text(summary)
+    assert "pulled: nothing\n" in text  # not "nothing new": nobody was there to say so
     assert "the run ended before anything was mapped, planned or written" in text
     assert "None" not in text
 
@@ -106,3 +108,33 @@ def test_a_list_with_nothing_in_it_says_so(tmp_path: Path, command: str) -> None
     )
     assert done.stdout == ""
     assert done.stderr.strip()
+
+
+def test_status_and_the_lists_can_be_read_while_a_run_is_under_way(tmp_path: Path) -> None:
+    """A first load takes hours: an operator who asks meanwhile hears how far it is, and disturbs nothing."""
+    with running_server([*story("a"), *story("b")]) as server:
+        asked = load_settings(settings(tmp_path, base=server.base_url))
+        seen: list[str] = []
+
+        def look(stage: str, _done: int, _total: int | None = None) -> None:
+            if stage == "patients mapped":
+                seen.append(state_text(state_of(asked)))
+                assert (refusals_of(asked), unsettled_of(asked)) == ([], [])
+                with pytest.raises(Busy):
+                    problems_of(asked)
+
+        summary = run_sync(asked, report=look)
+        assert (summary.status, summary.lesions) == ("done", 2)
+    assert "patients: 2; left out: none" in seen[0]
+    assert f"run {summary.run} of {summary.started}: under way" in seen[0]
+    assert f"run {summary.run} of {summary.started}: done (exit 0)" in state_text(state_of(asked))
+
+
+def test_a_store_that_nobody_filled_yet_is_busy_and_not_made(tmp_path: Path) -> None:
+    asked = load_settings(settings(tmp_path))
+    with state_folder(asked.store.folder) as folder:
+        with pytest.raises(Busy):
+            state_of(asked)
+        assert [path.name for path in folder.iterdir()] == ["state.lock"]
+        with open_store(folder, "http://another.example.org/fhir"), pytest.raises(Busy):
+            state_of(asked)  # of this server nothing is known yet, and nothing is noted
