@@ -148,7 +148,7 @@ class Reader:
 
     def _numbered(
         self, column: Column, name: str, what: str, *, bools: bool = False
-    ) -> tuple[Ints, npt.NDArray[Any]]:
+    ) -> tuple[Ints, Sequence[Any]]:
         """The place of each value among the sorted distinct ones: mixed, `1` and `"1"` would be one."""
         self._lengths[name] = len(column)
         ids: Any = column
@@ -163,8 +163,10 @@ class Reader:
                 f"{name} must be {what}, all text or all whole numbers",
             ):
                 ids = np.zeros(len(ids), dtype=np.int64)
+            elif kind is _TEXT:
+                return _numbered_texts(ids)
         names, numbers = np.unique(np.asarray(ids), return_inverse=True)
-        return numbers.astype(np.int64), names
+        return numbers.astype(np.int64), list(names)
 
     def _integers(self, column: Column, name: str, *, bools: bool) -> Ints:
         self._lengths[name] = len(column)
@@ -186,6 +188,13 @@ class Reader:
 
     def _refuse(self, bad: Bools, rule: str) -> None:
         self._faults.extend((int(row), rule) for row in np.flatnonzero(bad))
+
+
+def _numbered_texts(texts: Sequence[str]) -> tuple[Ints, Sequence[str]]:
+    """As `np.unique` numbers them; its arrays give every text four bytes for each letter of the longest."""
+    names = sorted(set(texts))
+    place = {name: number for number, name in enumerate(names)}
+    return np.fromiter((place[one] for one in texts), np.int64, len(texts)), names
 
 
 def read_rows(days: Column, status: Column, cluster: Column | None, *, causes: int) -> Rows:
