@@ -44,6 +44,14 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True):
     recorded: frozenset[str]
     refused: list[Refusal]
 
+    def times_of(self, endpoint: str, variant: str | None) -> Iterator[TimeToEvent]:
+        """The rows of one reading of a time endpoint, in their order."""
+        return (row for row in self.times if (row.endpoint, row.variant) == (endpoint, variant))
+
+    def responses_of(self, endpoint: str, window: str) -> Iterator[Response]:
+        """What was judged of *endpoint* in *window*, by every reading, in their order."""
+        return (row for row in self.responses if (row.endpoint, row.window) == (endpoint, window))
+
 
 def derive(mapped: Mapped, *, study: Study, data_cutoff: date) -> Outcomes:
     """

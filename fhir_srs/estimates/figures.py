@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.grounds import (
     Counted,
     Row,
@@ -23,6 +22,7 @@ from fhir_srs.estimates.grounds import (
     reckoned,
     survival_terms,
 )
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.model import Estimate, LeftOut, Status, TimeToEvent
 from fhir_srs.survival import aalen_johansen, kaplan_meier, proportion
 from fhir_srs.survival.proportions import ProportionMethod
@@ -36,13 +36,9 @@ Rows = Sequence[TimeToEvent]
 Figures = Iterator[Estimate]
 
 
-def rows_of(outcomes: Outcomes, endpoint: str, variant: str | None = None) -> list[TimeToEvent]:
+def rows_of(outcomes: CohortRows, endpoint: str, variant: str | None = None) -> list[TimeToEvent]:
     """The timed rows of one endpoint."""
-    return [
-        row
-        for row in outcomes.times
-        if row.endpoint == endpoint and row.variant == variant and row.days is not None
-    ]
+    return [row for row in outcomes.times_of(endpoint, variant) if row.days is not None]
 
 
 def days_of(rows: Rows) -> list[int]:
@@ -146,9 +142,9 @@ def observed_figures(rows: Rows, *, name: str, left_out: tuple[LeftOut, ...] = (
         yield grounded(ordered_days(found, days), rows, [True] * len(rows), left_out)
 
 
-def left_out(outcomes: Outcomes, endpoint: str, variant: str | None = None, **names: Any) -> Figures:
+def left_out(outcomes: CohortRows, endpoint: str, variant: str | None = None, **names: Any) -> Figures:
     """The rows that a time endpoint does not take, by reason: none disappears."""
-    rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
+    rows = list(outcomes.times_of(endpoint, variant))
     named = {"endpoint": endpoint, "variant": variant, "grain": "lesion"} | names
     yield from counts("left out", rows, [row.reason for row in rows], **named)
 
@@ -183,7 +179,7 @@ def share(
     return named(made, numerator=sum(success), denominator=len(success), **names)
 
 
-def if_recorded(kind: str, outcomes: Outcomes, found: Estimate) -> Estimate:
+def if_recorded(kind: str, outcomes: CohortRows, found: Estimate) -> Estimate:
     """*found*, or that it cannot be had where the cohort has no record of *kind*, of anybody."""
     if kind in outcomes.recorded:
         return found

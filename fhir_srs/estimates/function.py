@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.function import AMBULATION, NEUROLOGY, highest, walks
 from fhir_srs.endpoints.toxicity import ACUTE, LATE
 from fhir_srs.estimates.figures import Figures, counts, if_recorded, rows_of, share
 from fhir_srs.estimates.grounds import excluded_rows, without_reason
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.model import Response, TimeToEvent
 
 Test = Callable[[Response], bool]
@@ -47,16 +47,15 @@ WORST = (1, 2, 3)
 OUTSIDE = "not of this denominator"
 
 
-def function_figures(outcomes: Outcomes) -> Figures:
+def function_figures(outcomes: CohortRows) -> Figures:
     """Each share in each window among the lesions assessed there, then the lesions not assessed by reason."""
     for endpoint in (NEUROLOGY, AMBULATION):
-        ours = [row for row in outcomes.responses if row.endpoint == endpoint]
         for window in outcomes.study.visits:
-            rows = [row for row in ours if row.window == window.name]
-            yield from _window(outcomes, endpoint, rows, window.name)
+            yield from _window(outcomes, endpoint, window.name)
 
 
-def _window(outcomes: Outcomes, endpoint: str, rows: list[Response], window: str) -> Figures:
+def _window(outcomes: CohortRows, endpoint: str, window: str) -> Figures:
+    rows = list(outcomes.responses_of(endpoint, window))
     names: dict[str, Any] = {"endpoint": endpoint, "window": window, "grain": "lesion"}
     assessed = [row for row in rows if row.category != "NE"]
     missing = (*without_reason((row for row in rows if row.category == "NE"), ""), *excluded_rows(outcomes))
@@ -70,14 +69,14 @@ def _window(outcomes: Outcomes, endpoint: str, rows: list[Response], window: str
     yield from counts("not assessed", rows, [row.reason for row in rows], **names)
 
 
-def flare_figures(outcomes: Outcomes) -> Figures:
+def flare_figures(outcomes: CohortRows) -> Figures:
     """Pain flare by each definition, among lesions with a baseline that were looked at on its days."""
     for number, rule in enumerate(outcomes.study.flare):
         yield from _flares(outcomes, rule.name if number else None)
 
 
-def _flares(outcomes: Outcomes, variant: str | None) -> Figures:
-    rows = [row for row in outcomes.responses if (row.window, row.variant) == (FLARE, variant)]
+def _flares(outcomes: CohortRows, variant: str | None) -> Figures:
+    rows = [row for row in outcomes.responses_of("pain-response", FLARE) if row.variant == variant]
     seen = [row for row in rows if row.category != "NE"]
     missing = (*without_reason((row for row in rows if row.category == "NE"), ""), *excluded_rows(outcomes))
     names: dict[str, Any] = {"endpoint": "pain-response", "window": FLARE, "grain": "lesion"}
@@ -88,7 +87,7 @@ def _flares(outcomes: Outcomes, variant: str | None) -> Figures:
     yield from counts("not evaluable", rows, [row.reason for row in rows], **names)
 
 
-def toxicity_figures(outcomes: Outcomes) -> Figures:
+def toxicity_figures(outcomes: CohortRows) -> Figures:
     """
     Patients with a toxicity of at least each grade, acute and late; then the patients by term.
 
@@ -97,10 +96,9 @@ def toxicity_figures(outcomes: Outcomes) -> Figures:
     are then not estimable, `nothing-recorded`.
     """
     everyone = {row.patient: row for row in rows_of(outcomes, "follow-up")}
-    rows = [row for row in outcomes.responses if row.endpoint == "toxicity" and row.patient in everyone]
     for period in (ACUTE, LATE):
         names: dict[str, Any] = {"endpoint": "toxicity", "window": period, "grain": "patient"}
-        found = [row for row in rows if row.window == period]
+        found = [row for row in outcomes.responses_of("toxicity", period) if row.patient in everyone]
         for grade in WORST:
             worst = _worst(row for row in found if row.value is not None and row.value >= grade)
             told = [worst.get(patient, row) for patient, row in sorted(everyone.items())]

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 import numpy as np
 
-from fhir_srs.endpoints import Outcomes
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.model import Estimate, Grounds, LeftOut, Response, Status, Term, TestResult, TimeToEvent
 from fhir_srs.survival import Curve, Incidence
 
@@ -87,10 +87,15 @@ def ended(rows: Iterable[TimeToEvent]) -> list[bool]:
     return [row.status is Status.EVENT for row in rows]
 
 
-def excluded_rows(outcomes: Outcomes) -> tuple[LeftOut, ...]:
+def excluded_rows(outcomes: CohortRows) -> tuple[LeftOut, ...]:
     """The lesions that the study does not take."""
+    said: dict[str, str] = {}  # many have one reason: held once
     return tuple(
-        LeftOut(patient=one.patient, lesion_id=one.lesion_id, reason=f"not eligible: {one.reason}")
+        LeftOut(
+            patient=one.patient,
+            lesion_id=one.lesion_id,
+            reason=said.setdefault(one.reason, f"not eligible: {one.reason}"),
+        )
         for one in outcomes.excluded
     )
 
@@ -109,12 +114,14 @@ def without_reason(rows: Iterable[Row], reason: str) -> tuple[LeftOut, ...]:
     )
 
 
-def untimed(outcomes: Outcomes, endpoint: str, variant: str | None) -> tuple[LeftOut, ...]:
+def untimed(outcomes: CohortRows, endpoint: str, variant: str | None) -> tuple[LeftOut, ...]:
     """The rows that a time endpoint does not take, and the lesions that the study does not."""
-    rows = [row for row in outcomes.times if (row.endpoint, row.variant) == (endpoint, variant)]
-    grain = {row.grain for row in rows}
-    excluded = () if grain == {"patient"} else excluded_rows(outcomes)
-    return (*without_reason((row for row in rows if row.days is None), "left out"), *excluded)
+    grains, missing = set[str](), list[TimeToEvent]()
+    for row in outcomes.times_of(endpoint, variant):
+        grains.add(row.grain)
+        missing.extend([row] if row.days is None else [])
+    excluded = () if grains == {"patient"} else excluded_rows(outcomes)
+    return (*without_reason(missing, "left out"), *excluded)
 
 
 def survival_terms(curve: Curve) -> tuple[Term, ...]:

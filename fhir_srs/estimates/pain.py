@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.figures import (
     CIF,
     HALF_YEAR,
@@ -28,8 +27,9 @@ from fhir_srs.estimates.figures import (
     survival_figures,
 )
 from fhir_srs.estimates.grounds import excluded_rows, grounded, reckoned, untimed, without_reason
-from fhir_srs.estimates.responses import pain_rows
-from fhir_srs.model import Estimate, LeftOut, Response, Status, TimeToEvent
+from fhir_srs.estimates.responses import best_rows
+from fhir_srs.estimates.rows import CohortRows
+from fhir_srs.model import Estimate, LeftOut, Status, TimeToEvent
 from fhir_srs.survival import Turnbull, turnbull
 from fhir_srs.survival.quantile import TOL
 
@@ -38,7 +38,7 @@ DOUBTFUL = ("possibly-same-course", "retreatment-reason-unknown")
 RELIEF_DAYS = (30, 61, 91)  # one, two and three months (spec/statistics.md section 1)
 
 
-def relief_figures(outcomes: Outcomes) -> Figures:
+def relief_figures(outcomes: CohortRows) -> Figures:
     """Days to relief among responders, and its cumulative incidence (section 5)."""
     rows = rows_of(outcomes, "time-to-relief")
     reached = [row for row in rows if row.status is Status.EVENT]
@@ -76,7 +76,7 @@ def relief_figures(outcomes: Outcomes) -> Figures:
     yield from left_out(outcomes, "time-to-relief")
 
 
-def _between_visits(outcomes: Outcomes) -> Estimate:
+def _between_visits(outcomes: CohortRows) -> Estimate:
     """The median of relief as something that happened between two visits (Turnbull, sensitivity)."""
     rows = rows_of(outcomes, "time-to-relief", "interval")
     first = [row.free_until for row in rows]
@@ -109,16 +109,16 @@ def _masses(found: Turnbull) -> Iterator[str]:
         yield f"no mass would gain: largest derivative 1 {found.excess:+.1e}, after {found.rounds} rounds"
 
 
-def relapse_figures(outcomes: Outcomes) -> Figures:
+def relapse_figures(outcomes: CohortRows) -> Figures:
     """Relapses over each of three denominators (decisions.md 12), the study's own first."""
-    shares = {
-        "responders": rows_of(outcomes, "relief-duration", "kaplan-meier"),
-        "ever-controlled": rows_of(outcomes, "time-to-relapse"),
-        "with-follow-up": _with_follow_up(outcomes),
+    shares: dict[str, Callable[[], list[TimeToEvent]]] = {
+        "responders": lambda: rows_of(outcomes, "relief-duration", "kaplan-meier"),
+        "ever-controlled": lambda: rows_of(outcomes, "time-to-relapse"),
+        "with-follow-up": lambda: _with_follow_up(outcomes),
     }
     first = outcomes.study.relapse_first
     for population in sorted(shares, key=lambda name: name != first):
-        rows = shares[population]
+        rows = shares[population]()
         yield share(
             rows,
             events_of(rows),
@@ -148,28 +148,28 @@ def relapse_figures(outcomes: Outcomes) -> Figures:
     yield from left_out(outcomes, "time-to-relapse")
 
 
-def _not_in(outcomes: Outcomes, rows: Rows) -> tuple[LeftOut, ...]:
+def _not_in(outcomes: CohortRows, rows: Rows) -> tuple[LeftOut, ...]:
     """The lesions that are not among *rows*, each with the reason for which it has no time to relapse."""
     taken = {row.lesion_id for row in rows}
-    told = [row for row in outcomes.times if (row.endpoint, row.variant) == ("time-to-relapse", None)]
+    told = outcomes.times_of("time-to-relapse", None)
     others = (row for row in told if row.lesion_id not in taken)
     return (*without_reason(others, "not of this denominator"), *excluded_rows(outcomes))
 
 
-def _with_follow_up(outcomes: Outcomes) -> list[TimeToEvent]:
+def _with_follow_up(outcomes: CohortRows) -> list[TimeToEvent]:
     """Every lesion with a follow-up score, with its relapse after control or relief if it had one."""
     relapsed = {
         row.lesion_id: row
         for endpoint, variant in (("relief-duration", "kaplan-meier"), ("time-to-relapse", None))
-        for row in rows_of(outcomes, endpoint, variant)
-        if row.status is Status.EVENT
+        for row in outcomes.times_of(endpoint, variant)
+        if row.days is not None and row.status is Status.EVENT
     }
     followed = rows_of(outcomes, "pain-control", "C")
     quiet = {row.lesion_id: msgspec.structs.replace(row, status=Status.CENSORED) for row in followed}
     return [relapsed.get(lesion_id, row) for lesion_id, row in quiet.items()]
 
 
-def duration_figures(outcomes: Outcomes) -> Figures:
+def duration_figures(outcomes: CohortRows) -> Figures:
     """The three readings of the duration of relief (section 7)."""
     names: dict[str, Any] = {"endpoint": "relief-duration", "grain": "lesion", "population": "responders"}
     descriptive = rows_of(outcomes, "relief-duration", "descriptive")
@@ -206,9 +206,9 @@ def duration_figures(outcomes: Outcomes) -> Figures:
     yield from left_out(outcomes, "relief-duration", outcomes.study.duration_first)
 
 
-def _complete(outcomes: Outcomes) -> Figures:
+def _complete(outcomes: CohortRows) -> Figures:
     """The duration of relief of lesions whose best class was CR."""
-    best = {row.lesion_id for row in pain_rows(outcomes) if _is_complete(row)}
+    best = {row.lesion_id for row in best_rows(outcomes) if row.category == "CR"}
     rows = [row for row in rows_of(outcomes, "relief-duration", "descriptive") if row.lesion_id in best]
     yield from observed_figures(
         rows,
@@ -220,11 +220,7 @@ def _complete(outcomes: Outcomes) -> Figures:
     )
 
 
-def _is_complete(row: Response) -> bool:
-    return (row.window, row.variant, row.category) == ("best", None, "CR")
-
-
-def _net(outcomes: Outcomes) -> Estimate:
+def _net(outcomes: CohortRows) -> Estimate:
     """
     Net pain relief: days in relief of days alive after treatment, over all responders (section 7).
 
@@ -266,7 +262,7 @@ CONTROL_POPULATIONS = {
 }
 
 
-def control_figures(outcomes: Outcomes) -> Figures:
+def control_figures(outcomes: CohortRows) -> Figures:
     """Pain control by each named reading, the study's own first; A and D condition on later control."""
     for variant in sorted(CONTROL_POPULATIONS, key=lambda name: name != outcomes.study.control_first):
         rows = rows_of(outcomes, "pain-control", variant)

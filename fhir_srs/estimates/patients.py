@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.patients import DEATH_UNDATED
 from fhir_srs.estimates.figures import (
     HALF_YEAR,
@@ -18,10 +17,11 @@ from fhir_srs.estimates.figures import (
     survival_figures,
 )
 from fhir_srs.estimates.grounds import crossing, grounded, survival_terms
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.survival import follow_up
 
 
-def patient_figures(outcomes: Outcomes) -> Figures:
+def patient_figures(outcomes: CohortRows) -> Figures:
     """Overall survival at half a year, a year and its median, and median follow-up by reverse KM."""
     names: dict[str, Any] = {"grain": "patient", "population": "all"}
     survived = rows_of(outcomes, "overall-survival")

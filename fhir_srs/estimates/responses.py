@@ -1,6 +1,6 @@
 """Pain response as shares of lesions: each window, reading and population; who is not evaluable, and why."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fhir_srs.endpoints import Outcomes, Study
@@ -9,8 +9,10 @@ from fhir_srs.endpoints.flare import WINDOW as FLARE
 from fhir_srs.endpoints.response import RESPONDER
 from fhir_srs.estimates.figures import Figures, counts, share
 from fhir_srs.estimates.grounds import Counted, excluded_rows, without_reason
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.model import LeftOut, Response
 
+BEST = "best"
 # Why a lesion might have been left out, and was not: counted, so that a reader can judge (section 16).
 KEPT = ("dose-outside-study", "eligibility-unknown")
 # A score was taken in the window, but no category could be given.
@@ -39,28 +41,40 @@ POPULATIONS: tuple[tuple[str, Callable[[Response], bool]], ...] = (
 )
 
 
-def response_figures(outcomes: Outcomes) -> Figures:
+def response_figures(outcomes: CohortRows) -> Figures:
     """Every window and reading in its three populations, then the lesions without a category by reason."""
-    study = outcomes.study
-    pains = pain_rows(outcomes)
-    excluded = excluded_rows(outcomes)
-    variants = list(dict.fromkeys(row.variant for row in pains)) or [None]
-    for window in ("best", *(one.name for one in study.visits)):
+    # A lesion has every reading in every window, so those of one window are those of all.
+    variants = list(dict.fromkeys(row.variant for row in _pains(outcomes, BEST))) or [None]
+    for window in (BEST, *(one.name for one in outcomes.study.visits)):
         for variant in variants:
-            rows = [row for row in pains if (row.window, row.variant) == (window, variant)]
-            for population, belongs in POPULATIONS:
-                found = [row for row in rows if belongs(row)]
-                others = without_reason((row for row in rows if not belongs(row)), "")
-                groups = response_groups(study, variant, population)
-                words: dict[str, Any] = {"population": population, "window": window, "variant": variant}
-                yield from _shares(found, groups, left_out=(*others, *excluded), **words)
+            yield from _reading(outcomes, window, variant)
     yield from _plain(outcomes)
     yield from _low_baselines(outcomes)
     yield from _not_evaluable(outcomes)
 
 
-def _best(outcomes: Outcomes) -> list[Response]:
-    return [row for row in pain_rows(outcomes) if (row.window, row.variant) == ("best", None)]
+def _reading(outcomes: CohortRows, window: str, variant: str | None) -> Figures:
+    """One window by one reading, in each population."""
+    rows, excluded = [*_judged(outcomes, window, variant)], excluded_rows(outcomes)
+    for population, belongs in POPULATIONS:
+        found = [row for row in rows if belongs(row)]
+        others = without_reason((row for row in rows if not belongs(row)), "")
+        groups = response_groups(outcomes.study, variant, population)
+        words: dict[str, Any] = {"population": population, "window": window, "variant": variant}
+        yield from _shares(found, groups, left_out=(*others, *excluded), **words)
+
+
+def _pains(outcomes: CohortRows, window: str) -> Iterator[Response]:
+    return outcomes.responses_of("pain-response", window)
+
+
+def _judged(outcomes: CohortRows, window: str, variant: str | None) -> Iterator[Response]:
+    return (row for row in _pains(outcomes, window) if row.variant == variant)
+
+
+def best_rows(outcomes: CohortRows) -> list[Response]:
+    """The best class of each lesion, by the study's own reading."""
+    return [*_judged(outcomes, BEST, None)]
 
 
 def pain_rows(outcomes: Outcomes) -> list[Response]:
@@ -68,9 +82,9 @@ def pain_rows(outcomes: Outcomes) -> list[Response]:
     return [row for row in outcomes.responses if row.endpoint == "pain-response" and row.window != FLARE]
 
 
-def _plain(outcomes: Outcomes) -> Figures:
+def _plain(outcomes: CohortRows) -> Figures:
     """The best class with the interval that papers quote: Clopper-Pearson, lesions as if independent."""
-    rows = [row for row in _best(outcomes) if is_assessable(row)]
+    rows = [row for row in best_rows(outcomes) if is_assessable(row)]
     for category in BEST_FIRST[outcomes.study.rule]:
         yield share(
             rows,
@@ -79,21 +93,21 @@ def _plain(outcomes: Outcomes) -> Figures:
             left_out=_unassessed(outcomes),
             name=f"{category} (lesions as if independent)",
             endpoint="pain-response",
-            window="best",
+            window=BEST,
             population="assessable",
             grain="lesion",
         )
 
 
-def _unassessed(outcomes: Outcomes) -> tuple[LeftOut, ...]:
-    missing = (row for row in _best(outcomes) if not is_assessable(row))
+def _unassessed(outcomes: CohortRows) -> tuple[LeftOut, ...]:
+    missing = (row for row in best_rows(outcomes) if not is_assessable(row))
     return (*without_reason(missing, ""), *excluded_rows(outcomes))
 
 
-def _not_evaluable(outcomes: Outcomes) -> Figures:
+def _not_evaluable(outcomes: CohortRows) -> Figures:
     """The lesions that the study does not take, and those without a best class, by reason."""
-    rows = _best(outcomes)
-    names = {"endpoint": "pain-response", "window": "best", "grain": "lesion"}
+    rows = best_rows(outcomes)
+    names = {"endpoint": "pain-response", "window": BEST, "grain": "lesion"}
     lesions: list[Counted] = [*rows, *excluded_rows(outcomes)]
     reasons = [*(None for _ in rows), *(one.reason for one in outcomes.excluded)]
     yield from counts("not eligible", lesions, reasons, **names)
@@ -120,11 +134,11 @@ def _shares(rows: Sequence[Response], groups: Sequence[tuple[str, ...]], **words
         yield share(rows, success, name="+".join(group), endpoint="pain-response", grain="lesion", **words)
 
 
-def _low_baselines(outcomes: Outcomes) -> Figures:
+def _low_baselines(outcomes: CohortRows) -> Figures:
     """How many of a point-drop study started too low for PR: they can only be CR, STABLE or PROG (E13)."""
     if outcomes.study.rule != "threshold":
         return
-    assessable = [row for row in _best(outcomes) if is_assessable(row) and row.baseline is not None]
+    assessable = [row for row in best_rows(outcomes) if is_assessable(row) and row.baseline is not None]
     low = [row.baseline is not None and row.baseline < outcomes.study.pain_delta for row in assessable]
     yield share(
         assessable,
@@ -132,7 +146,7 @@ def _low_baselines(outcomes: Outcomes) -> Figures:
         left_out=_unassessed(outcomes),
         name="baseline below the drop that PR needs",
         endpoint="pain-response",
-        window="best",
+        window=BEST,
         population="assessable",
         grain="lesion",
     )

@@ -8,11 +8,11 @@ from collections.abc import Collection, Iterator
 
 import msgspec
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.estimates.function import flare_figures, function_figures, toxicity_figures
 from fhir_srs.estimates.pain import control_figures, duration_figures, relapse_figures, relief_figures
 from fhir_srs.estimates.patients import patient_figures
 from fhir_srs.estimates.responses import response_figures
+from fhir_srs.estimates.rows import CohortRows
 from fhir_srs.estimates.tumour import fracture_figures, local_figures, retreatment_figures
 from fhir_srs.model import Estimate
 
@@ -33,17 +33,23 @@ PARTS = (
 )
 
 
-def estimate(outcomes: Outcomes) -> list[Estimate]:
+def estimate(outcomes: CohortRows) -> list[Estimate]:
     """All figures of *outcomes*, endpoint by endpoint; the study's own first reading stands first in each."""
-    return [figure for part, _ in PARTS for figure in _named(part(outcomes), outcomes)]
+    return list(figures(outcomes))
 
 
-def figures_of(outcomes: Outcomes, endpoints: Collection[str]) -> Iterator[Estimate]:
+def figures(outcomes: CohortRows) -> Iterator[Estimate]:
+    """As `estimate`, one after another: who lets go of their grounds holds the rows of one at a time."""
+    for part, _ in PARTS:
+        yield from _named(part(outcomes), outcomes)
+
+
+def figures_of(outcomes: CohortRows, endpoints: Collection[str]) -> Iterator[Estimate]:
     """The figures of `estimate` that are of *endpoints*, each made as it is taken."""
     for part, makes in PARTS:
         if not set(makes).isdisjoint(endpoints):
             yield from (one for one in _named(part(outcomes), outcomes) if one.endpoint in endpoints)
 
 
-def _named(figures: Iterator[Estimate], outcomes: Outcomes) -> Iterator[Estimate]:
-    return (msgspec.structs.replace(one, study=outcomes.study.name) for one in figures)
+def _named(found: Iterator[Estimate], outcomes: CohortRows) -> Iterator[Estimate]:
+    return (msgspec.structs.replace(one, study=outcomes.study.name) for one in found)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from fhir_srs.endpoints import Outcomes
 from fhir_srs.endpoints.fracture import SYMPTOMATIC, UNKNOWN
 from fhir_srs.endpoints.local_failure import AS_EVENT, EPIDURAL
 from fhir_srs.estimates.figures import (
@@ -19,6 +18,7 @@ from fhir_srs.estimates.figures import (
     survival_figures,
 )
 from fhir_srs.estimates.grounds import untimed
+from fhir_srs.estimates.rows import CohortRows
 
 TWO_YEARS = 730
 DAYS = (HALF_YEAR, YEAR, TWO_YEARS)
@@ -32,7 +32,7 @@ COMPETING = "cumulative incidence, death, stabilisation and retreatment competin
 OPEN = ("indeterminate", "pseudoprogression", "unconfirmed")
 
 
-def local_figures(outcomes: Outcomes) -> Figures:
+def local_figures(outcomes: CohortRows) -> Figures:
     """Local failure by cumulative incidence, local control by KM, growth that was not confirmed."""
     names: dict[str, Any] = {
         "endpoint": "local-failure",
@@ -54,7 +54,7 @@ def local_figures(outcomes: Outcomes) -> Figures:
     yield from left_out(outcomes, "local-failure")
 
 
-def fracture_figures(outcomes: Outcomes) -> Figures:
+def fracture_figures(outcomes: CohortRows) -> Figures:
     """
     Fracture of treated segments; death, stabilisation and retreatment compete (section 12).
 
@@ -78,7 +78,7 @@ def fracture_figures(outcomes: Outcomes) -> Figures:
     yield from left_out(outcomes, "vertebral-fracture", grain="segment")
 
 
-def _symptomatic(outcomes: Outcomes, names: dict[str, Any]) -> Figures:
+def _symptomatic(outcomes: CohortRows, names: dict[str, Any]) -> Figures:
     """The fractures that hurt, and how many nobody knows of whether they did."""
     rows = rows_of(outcomes, "vertebral-fracture", SYMPTOMATIC)
     words = names | {"variant": SYMPTOMATIC, "left_out": untimed(outcomes, "vertebral-fracture", SYMPTOMATIC)}
@@ -89,7 +89,7 @@ def _symptomatic(outcomes: Outcomes, names: dict[str, Any]) -> Figures:
     yield from counts("fracture", rows, said, **words)
 
 
-def retreatment_figures(outcomes: Outcomes) -> Figures:
+def retreatment_figures(outcomes: CohortRows) -> Figures:
     """Retreatment of the segment for whatever reason, death competing."""
     names: dict[str, Any] = {"endpoint": "retreatment", "grain": "lesion", "population": "all"}
     rows = rows_of(outcomes, "retreatment")

@@ -207,6 +207,11 @@ class Store(Runs, Cohort, Outbox, Marks):
         found = (self._all(query, self._server, *key.split("/", 1)) for key in sorted(keys))
         return [_sound(row) for rows in found for row in rows]
 
+    def holds(self, key: str) -> bool:
+        """Whether *key* (`Type/id`) is in the store."""
+        query = "select 1 from raw where server = ? and type = ? and id = ? and deleted_at is null"
+        return bool(self._all(query, self._server, *key.split("/", 1)))
+
     def present(self, resource_type: str) -> frozenset[str]:
         """The ids of that type in the store."""
         return frozenset(self.versions(resource_type))
@@ -233,6 +238,13 @@ class Store(Runs, Cohort, Outbox, Marks):
             *(patients or ()),
         )
         return dict(rows)
+
+    def version(self, resource_type: str, name: str) -> str | None:
+        """The version of that resource, if it is here and has one."""
+        query = "select version_id from raw where server = ? and type = ? and id = ? and deleted_at is null"
+        rows = self._all(query, self._server, resource_type, name)
+        found: str | None = rows[0][0] if rows else None
+        return found
 
     def live(self) -> dict[str, int]:
         """How many resources of each type are here."""

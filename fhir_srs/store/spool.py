@@ -1,4 +1,6 @@
-"""Wanted results on disk for the length of one run, so that memory holds a few of them at a time.
+"""What a run of the whole cohort needs, on disk for its length, so that memory holds a part of it at a time.
+
+Wanted results, the rows that figures are made of, and names of results that are to be looked at.
 
 The file lies in a folder of its own inside the state folder, as private as that; it is no part of the store,
 is synced to no disk, and goes with the run, or with the next one after a kill.
@@ -8,7 +10,7 @@ import json
 import os
 import sqlite3
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,16 @@ from fhir_srs.results.target import Unit
 from fhir_srs.store.folder import local_errors, open_private, secure_folder
 
 PREFIX = "plan-"
-_TABLE = (
+_TABLES = (
     "create table unit (number integer primary key, is_result integer not null, key text not null unique,"
-    " body blob not null)"
+    " body blob not null)",
+    # In the order in which they are asked for: a sort by SQLite would need a file elsewhere, or memory.
+    "create table piece (part integer not null, owner text not null, number integer not null,"
+    " body blob not null, primary key (part, owner, number)) without rowid",
+    "create table name (list text not null, name text not null, primary key (list, name)) without rowid",
 )
+# Results of ours that no line of the outbox names, and those that nothing supports any more.
+STRAYS, UNWANTED = "strays", "unwanted"
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(Unit).decode
 
@@ -33,6 +41,8 @@ class Spool:
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._db = database
+        self._parts: dict[Hashable, int] = {}
+        self._pieces = 0
         self.count = 0
 
     def add(self, units: Iterable[Unit]) -> None:
@@ -69,6 +79,35 @@ class Spool:
         )
         return [row[0] for row in rows]
 
+    def keep(self, part: Hashable, pieces: Iterable[tuple[str, bytes]]) -> None:
+        """Keep *pieces*, each with its owner, as of *part*."""
+        place = self._parts.setdefault(part, len(self._parts))
+        numbered = ((place, owner, number, body) for number, (owner, body) in enumerate(pieces, self._pieces))
+        with local_errors():
+            self._db.execute("begin")
+            found = self._db.executemany("insert into piece values (?, ?, ?, ?)", numbered)
+            self._db.execute("commit")
+        self._pieces += max(found.rowcount, 0)
+
+    def kept(self, part: Hashable) -> Iterator[bytes]:
+        """The pieces of *part* by owner; those of one owner in the order in which they came."""
+        query = "select body from piece where part = ? order by owner, number"
+        with local_errors():
+            for row in self._db.execute(query, (self._parts.get(part),)):
+                yield row[0]
+
+    def note(self, listed: str, names: Iterable[str]) -> None:
+        """Put *names* on a list; each is there once."""
+        with local_errors():
+            self._db.executemany("insert or ignore into name values (?, ?)", ((listed, one) for one in names))
+
+    def noted(self, listed: str, size: int) -> Iterator[list[str]]:
+        """The names on a list, sorted, *size* at a time."""
+        query, last = "select name from name where list = ? and name > ? order by name limit ?", ""
+        while rows := self._rows(query, listed, last, size):
+            last = rows[-1][0]
+            yield [row[0] for row in rows]
+
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         with local_errors():
             return self._db.execute(query, values).fetchall()
@@ -83,7 +122,8 @@ def spool(folder: Path) -> Iterator[Spool]:
         with local_errors(), closing(sqlite3.connect(path, isolation_level=None)) as database:
             for pragma in ("journal_mode = off", "synchronous = off"):
                 database.execute(f"pragma {pragma}")
-            database.execute(_TABLE)
+            for table in _TABLES:
+                database.execute(table)
             yield Spool(database)
 
 

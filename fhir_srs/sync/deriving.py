@@ -1,20 +1,21 @@
 """From the store to wanted results, some patients at a time: mapped, derived, spooled; then the figures.
 
-What is kept of all patients are the rows that figures are made of, without what only explains them, and
-counts: docs/decisions/038-what-a-run-holds.md.
+What is kept of all patients are counts, and on disk the rows that figures are made of, without what only
+explains them: docs/decisions/038-what-a-run-holds.md.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from importlib.metadata import version
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
 from fhir_srs.endpoints import Excluded, Outcomes, Study, derive
-from fhir_srs.estimates import estimate
+from fhir_srs.estimates import figures
 from fhir_srs.mapping.assembly import lesions_of
 from fhir_srs.mapping.by_patient import Owned, map_by_patient
 from fhir_srs.mapping.persons import PatientMap
@@ -29,8 +30,19 @@ from fhir_srs.store.folder import damaged
 from fhir_srs.store.spool import Spool
 from fhir_srs.summary import NOTHING_READ
 
-_PATIENTS = 50  # mapped and derived at a time; also how many a search for patients on a target names
-_SHARED = (str, date, tuple)
+_PATIENTS = 20  # mapped and derived at a time; also how many a search for patients on a target names
+_OWN = {"patient", "lesion_id"}
+# What no figure looks at.
+_EXPLAINS: dict[str, Any] = {"sources": (), "working": ()}
+_EXPLAINS_RESPONSE = _EXPLAINS | dict.fromkeys(
+    ("arm", "omed_baseline", "omed", "assessed_on", "days", "link", "omed_table")
+)
+_EXPLAINS_TIME = _EXPLAINS | {"cause": None, "description": ""}
+_ENCODE = msgspec.msgpack.Encoder().encode
+_RESPONSE = msgspec.msgpack.Decoder(Response)
+_TIME = msgspec.msgpack.Decoder(TimeToEvent)
+_EXCLUDED = msgspec.msgpack.Decoder(Excluded)
+Part: TypeAlias = tuple[str | None, ...]
 Row = TypeVar("Row", Response, TimeToEvent)
 Targets = Callable[[Sequence[Patient]], ResultTarget]
 
@@ -62,7 +74,7 @@ def derive_cohort(
     moment for Provenance.
     """
     found = Derived()
-    rows = [StudyRows(study, cutoff) for study in studies]
+    rows = [StudyRows(study, cutoff, spool) for study in studies]
     for mapped in map_slices(store, profile, found.tally):
         target = targets(mapped.patients)
         for one in rows:
@@ -122,6 +134,10 @@ class Checked:
         """As `Store.named`, all of them."""
         return _whole(self._store.named(keys), len(keys))
 
+    def holds(self, key: str) -> bool:
+        """As `Store.holds`."""
+        return self._store.holds(key)
+
 
 def _whole(found: list[Owned], number: int) -> list[Owned]:
     if len(found) != number:
@@ -130,53 +146,77 @@ def _whole(found: list[Owned], number: int) -> list[Owned]:
 
 
 class StudyRows:
-    """The outcomes of one study, collected over slices of the cohort, as far as figures need them."""
+    """
+    The outcomes of one study, collected over slices of the cohort, as far as figures need them: `CohortRows`.
 
-    def __init__(self, study: Study, cutoff: date) -> None:
-        self.study, self._cutoff = study, cutoff
-        self._responses: list[Response] = []
-        self._times: list[TimeToEvent] = []
-        self._excluded: list[Excluded] = []
+    They lie in *spool*, the rows of each endpoint together, by patient: the order in which all of a cohort
+    are derived at once.
+    """
+
+    def __init__(self, study: Study, cutoff: date, spool: Spool) -> None:
+        self._study, self._cutoff, self._spool = study, cutoff, spool
         self._recorded: set[str] = set()
-        self._seen: dict[object, object] = {}
+        self.count = 0
 
     @property
-    def count(self) -> int:
-        """How many outcomes there are."""
-        return len(self._responses) + len(self._times)
+    def study(self) -> Study:
+        """As `CohortRows` says."""
+        return self._study
+
+    @property
+    def recorded(self) -> frozenset[str]:
+        """As `CohortRows` says."""
+        return frozenset(self._recorded)
+
+    @property
+    def excluded(self) -> Iterator[Excluded]:
+        """As `CohortRows` says."""
+        return map(_EXCLUDED.decode, self._spool.kept((self._study.name, "excluded")))
+
+    def times_of(self, endpoint: str, variant: str | None) -> Iterator[TimeToEvent]:
+        """As `CohortRows` says."""
+        return _shared(map(_TIME.decode, self._spool.kept((self._study.name, "time", endpoint, variant))))
+
+    def responses_of(self, endpoint: str, window: str) -> Iterator[Response]:
+        """As `CohortRows` says."""
+        kept = self._spool.kept((self._study.name, "response", endpoint, window))
+        return _shared(map(_RESPONSE.decode, kept))
 
     def derive(self, mapped: Mapped) -> Outcomes:
         """The outcomes of *mapped*; what figures need of them is kept."""
-        found = derive(mapped, study=self.study, data_cutoff=self._cutoff)
-        self._responses += map(self._plain, found.responses)
-        self._times += map(self._plain, found.times)
-        self._excluded += found.excluded
+        found = derive(mapped, study=self._study, data_cutoff=self._cutoff)
+        self._keep("response", (((row.endpoint, row.window), row) for row in found.responses))
+        self._keep("time", (((row.endpoint, row.variant), row) for row in found.times))
+        self._keep("excluded", (((), row) for row in found.excluded))
         self._recorded |= found.recorded
+        self.count += len(found.responses) + len(found.times)
         return found
 
-    def _plain(self, row: Row) -> Row:
-        """*row* without sources and working; words, days and flags that many rows share are held once."""
-        told = ((name, getattr(row, name)) for name in row.__struct_fields__)
-        shared = {name: self._seen.setdefault(one, one) for name, one in told if isinstance(one, _SHARED)}
-        return msgspec.structs.replace(row, **{**shared, "sources": (), "working": ()})
+    def _keep(self, kind: str, rows: Iterable[tuple[Part, Response | TimeToEvent | Excluded]]) -> None:
+        parts: dict[Part, list[tuple[str, bytes]]] = {}
+        for key, row in rows:
+            parts.setdefault(key, []).append((row.patient, _ENCODE(_plain(row))))
+        for one, pieces in parts.items():
+            self._spool.keep((self._study.name, kind, *one), pieces)
 
     def figures(self) -> list[Estimate]:
         """The figures of all that was derived, without the rows that they are made of."""
-        whole = Outcomes(
-            study=self.study,
-            data_cutoff=self._cutoff,
-            responses=_by_patient(self._responses),
-            times=_by_patient(self._times),
-            excluded=_by_patient(self._excluded),
-            refused=[],
-            recorded=frozenset(self._recorded),
-        )
-        return [msgspec.structs.replace(one, grounds=None) for one in estimate(whole)]
+        return [msgspec.structs.replace(one, grounds=None) for one in figures(self)]
 
 
-Of = TypeVar("Of", Response, TimeToEvent, Excluded)
+def _plain(row: Response | TimeToEvent | Excluded) -> Response | TimeToEvent | Excluded:
+    """*row* without what merely explains it."""
+    if isinstance(row, Response):
+        return msgspec.structs.replace(row, **_EXPLAINS_RESPONSE)
+    return msgspec.structs.replace(row, **_EXPLAINS_TIME) if isinstance(row, TimeToEvent) else row
 
 
-def _by_patient(rows: Iterable[Of]) -> list[Of]:
-    """*rows* in the order in which all of a cohort are derived; those of one patient keep theirs."""
-    return sorted(rows, key=lambda one: one.patient)
+def _shared(rows: Iterable[Row]) -> Iterator[Row]:
+    """*rows*; words, days, scores and flags that many have are held once."""
+    seen: dict[object, object] = {}
+    for row in rows:
+        told = ((name, getattr(row, name)) for name in row.__struct_fields__ if name not in _OWN)
+        # Decimals are equal whose digits differ.
+        keyed = ((name, str(one) if isinstance(one, Decimal) else one, one) for name, one in told)
+        shared = {name: seen.setdefault((type(one), key), one) for name, key, one in keyed if one is not None}
+        yield msgspec.structs.replace(row, **shared)
