@@ -39,7 +39,7 @@ class PartialDate(msgspec.Struct, frozen=True, gc=False):
         return self.first if self.first == self.last else None
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 11)
 def parse_date(text: str, time_zone: tzinfo | None = None) -> PartialDate | None:
     """
     The date that *text* stands for, or None if it is no FHIR date (or no day of the calendar).

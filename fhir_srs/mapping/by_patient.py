@@ -5,7 +5,7 @@ notes whose it is; where the notes and the rules of mapping disagree (merged rec
 identifier), the rules hold.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Protocol
 
@@ -14,11 +14,11 @@ from fhir_srs.mapping.assembly import distinct, person_order
 from fhir_srs.mapping.elements import barred
 from fhir_srs.mapping.facts import Drug
 from fhir_srs.mapping.lines import Entry, FirstLook, SecondLook, Seen
-from fhir_srs.mapping.patients import People, build_patient
+from fhir_srs.mapping.patients import People, build_patient, holders
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.tally import Tally, kind_of
-from fhir_srs.model import Issue, Patient
+from fhir_srs.model import Issue
 
 # Of which it matters elsewhere whether they were read at all (`decisions.md` 19).
 _NAMED = ("BodyStructure/", "Condition/", "Procedure/")
@@ -37,6 +37,9 @@ class Shelf(Protocol):
     def named(self, keys: Collection[str]) -> Iterable[Owned]:
         """Those of *keys* (`Type/id`)."""
 
+    def holds(self, key: str) -> bool:
+        """Whether *key* (`Type/id`) lies here."""
+
 
 def map_by_patient(shelf: Shelf, profile: Profile, tally: Tally) -> Iterator[list[PatientMap]]:
     """
@@ -44,17 +47,16 @@ def map_by_patient(shelf: Shelf, profile: Profile, tally: Tally) -> Iterator[lis
 
     What became of every resource is counted in *tally*, which is whole once all were taken.
     """
-    second = SecondLook(profile)
-    records = [one for _, _, body in shelf.owned("Patient") if (one := second.patient(body))]
-    people = People(records)
-    index = _Index(profile, people, tally, second)
+    records = _Records(shelf, profile)
+    people = People((one for one in records.all() if one.link), records)
+    index = _Index(profile, people, tally)
     for _, noted, body in shelf.owned():
         index.take(noted, body)
-    ordered = _orders(records, index.patients, people, profile)
-    records.clear()
     merged = people.aliases()
-    for _, group in groupby(ordered, key=lambda one: one[0][0]):
-        maps = [index.map(patient, merged.get(patient, frozenset()), shelf) for _, patient in group]
+    ordered = _orders(records, index.patients, people, profile)
+    for _, group in groupby(ordered, key=lambda one: one[0]):
+        names = (name.decode() for _, name in group)
+        maps = [index.map(one, merged.get(one, frozenset()), shelf) for one in names]
         made, issues = distinct(maps, profile)
         tally.add_issues(issues)
         for mapped in made:
@@ -62,14 +64,55 @@ def map_by_patient(shelf: Shelf, profile: Profile, tally: Tally) -> Iterator[lis
         yield made
 
 
+class _Records(Mapping[str, Collection[str]]):
+    """
+    The Patient records of a shelf, read whenever they are gone through: they are not held.
+
+    As a mapping, who holds each identifier: made when first asked for, since few name a patient so.
+    """
+
+    def __init__(self, shelf: Shelf, profile: Profile) -> None:
+        self._shelf, self._second = shelf, SecondLook(profile)
+        self._held: Mapping[str, Collection[str]] | None = None
+
+    def all(self) -> Iterator[r4.Patient]:
+        """Each record."""
+        return (one for _, _, body in self._shelf.owned("Patient") if (one := self._second.patient(body)))
+
+    @property
+    def _holders(self) -> Mapping[str, Collection[str]]:
+        if self._held is None:
+            self._held = holders(self.all())
+        return self._held
+
+    def __getitem__(self, token: str) -> Collection[str]:
+        return self._holders[token]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._holders)
+
+    def __len__(self) -> int:
+        return len(self._holders)
+
+
+class _Known:
+    """Whether a resource was read at all, whoever's it is; of other types nobody asks."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and key.startswith(_NAMED) and self._shelf.holds(key)
+
+
 class _Index:
     """What must be known of all resources before the first patient is mapped."""
 
-    def __init__(self, profile: Profile, people: People, tally: Tally, second: SecondLook) -> None:
-        self._profile, self._people, self._tally, self._second = profile, people, tally, second
+    def __init__(self, profile: Profile, people: People, tally: Tally) -> None:
+        self._profile, self._people, self._tally = profile, people, tally
+        self._second = SecondLook(profile)
         self._see = FirstLook(profile).see
         self._drugs: dict[str, Drug] = {}
-        self._known: set[str] = set()
         self._elsewhere: set[str] = set()
         self._come: dict[str, list[str]] = {}
         self.patients: set[str] = set()
@@ -91,8 +134,6 @@ class _Index:
             self._tally.ignored[kind_of(seen.key) if isinstance(seen, Entry) else seen] += 1
 
     def _enter(self, entry: Entry, noted: str | None, body: bytes) -> None:
-        if entry.key.startswith(_NAMED):
-            self._known.add(entry.key)
         patient = self._owner(entry, body)
         if patient is not None:
             self.patients.add(patient)
@@ -122,23 +163,31 @@ class _Index:
         own = [one for one in shelf.owned_by({patient, *merged}) if one[0] not in self._elsewhere]
         own.extend(shelf.named(self._come.get(patient, ())))
         bodies = (body for _, _, body in own)
-        return self._second.map(patient, bodies, drugs=self._drugs, known=self._known, aliases=merged)
+        return self._second.map(patient, bodies, drugs=self._drugs, known=_Known(shelf), aliases=merged)
 
 
 def _orders(
-    records: Sequence[r4.Patient], patients: Collection[str], people: People, profile: Profile
-) -> list[tuple[tuple[bytes, bytes], str]]:
-    """All *patients*, each after its place in the order of patients."""
-    own: dict[str, list[r4.Patient]] = {}
-    for record in records:
-        if barred(record, profile) is None:
-            own.setdefault(people.survivor(f"Patient/{record.id}"), []).append(record)
-    return sorted((person_order(_person(one, own.get(one, ()), profile)), one) for one in patients)
+    records: _Records, patients: set[str], people: People, profile: Profile
+) -> list[tuple[bytes, bytes]]:
+    """The places of all *patients* in the order of patients, sorted. The set is used up."""
+    merged, places = people.aliases(), list[tuple[bytes, bytes]]()
+    several: dict[str, list[r4.Patient]] = {}
+    for record in (one for one in records.all() if barred(one, profile) is None):
+        survivor = people.survivor(f"Patient/{record.id}")
+        if survivor in merged:
+            several.setdefault(survivor, []).append(record)
+        elif survivor in patients:
+            patients.remove(survivor)
+            places.append(_place(survivor, [record], profile))
+    places.extend(_place(one, several.get(one, ()), profile) for one in patients)
+    patients.clear()
+    return sorted(places)
 
 
-def _person(patient: str, records: Sequence[r4.Patient], profile: Profile) -> Patient:
+def _place(patient: str, records: Sequence[r4.Patient], profile: Profile) -> tuple[bytes, bytes]:
     mine = next((one for one in records if f"Patient/{one.id}" == patient), None)
-    return build_patient(patient, mine, [one for one in records if one is not mine], profile)
+    others = [one for one in records if one is not mine]
+    return person_order(build_patient(patient, mine, others, profile))
 
 
 def _count(one: PatientMap, tally: Tally) -> None:

@@ -22,7 +22,7 @@ from fhir_srs.mapping.versions import Kept, age, rank
 from fhir_srs.model import Issue
 
 # Subjects remembered at a time.
-_MOST = 1 << 13
+_MOST = 1 << 10
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -84,9 +84,12 @@ def the_one(holders: Iterable[str], merged: Mapping[str, str]) -> Subject:
 class People:
     """Which record is whose: filled from all Patient resources before any other resource is placed."""
 
-    def __init__(self, patients: Iterable[r4.Patient]) -> None:
+    def __init__(
+        self, patients: Iterable[r4.Patient], held: Mapping[str, Collection[str]] | None = None
+    ) -> None:
+        """Where *held* tells who holds which identifier, *patients* need be those with links alone."""
         records = sorted(patients, key=lambda one: one.id or "")
-        self._holders = holders(records)
+        self._holders = holders(records) if held is None else held
         self._survivors = survivors(records, self._holders)
         self._known: dict[tuple[str, str | None], Subject] = {}
 
@@ -135,10 +138,17 @@ def plain_token(identifier: r4.Identifier) -> str:
 
 def holders(records: Iterable[r4.Patient]) -> Mapping[str, Collection[str]]:
     """Identifier (`system|value`) -> the *records* that hold it, as `Patient/id`."""
-    found: dict[str, set[str]] = {}
+    found: dict[str, tuple[str, ...] | set[str]] = {}
     for record in records:
+        name = f"Patient/{record.id}"
         for one in identifiers(record):
-            found.setdefault(one, set()).add(f"Patient/{record.id}")
+            others = found.setdefault(
+                one, (name,)
+            )  # nearly always one record: a set takes four times as much
+            if isinstance(others, set):
+                others.add(name)
+            elif others != (name,):
+                found[one] = {*others, name}
     return found
 
 

@@ -18,7 +18,7 @@ from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.topics import Topic, claimed, topic, unrecognised
 
 # Entries of one memory; when it is full it begins again. Few enough for flat memory over any input (P3).
-_MOST = 1 << 13
+_MOST = 1 << 10
 # Elsewhere an extension only says where the Observation belongs.
 _EXTENDED = frozenset({"disease-status"})
 

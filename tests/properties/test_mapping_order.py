@@ -283,6 +283,9 @@ class Noted:
     def named(self, keys):
         return [one for one in self.rows if one[0] in set(keys)]
 
+    def holds(self, key):
+        return any(one[0] == key for one in self.rows)
+
 
 @pytest.mark.parametrize("seed", range(12))
 def test_patient_by_patient_out_of_a_store_comes_what_comes_of_all_at_once(seed):
