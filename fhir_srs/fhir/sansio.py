@@ -8,7 +8,7 @@ what real servers do where a comment says so (`spec/hapi.md` part 2, `spec/relia
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from fhir_srs.errors import ProtocolViolation, SecurityViolation
 
 Origin = tuple[str, str, int]
+One = TypeVar("One")
 
 # https://hl7.org/fhir/R4/datatypes.html#id. Checked before an id becomes part of an address (F37).
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -249,9 +250,9 @@ def code_lists(codes: Iterable[tuple[str, str]]) -> Iterator[str]:
         yield ",".join(batch)
 
 
-def lists_of(size: int, values: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def lists_of(size: int, values: Iterable[One]) -> Iterator[tuple[One, ...]]:
     """*values* in their order, in tuples of at most *size*."""
-    batch: list[str] = []
+    batch: list[One] = []
     for value in values:
         batch.append(value)
         if len(batch) == size:

@@ -37,11 +37,6 @@ class Outbox(Connected):
         except msgspec.ValidationError:
             raise damaged() from None
 
-    def ids(self) -> frozenset[str]:
-        """The ids of all that we mean to have on the server."""
-        rows = self._all("select id from outbox where server = ?", self._server)
-        return frozenset(row[0] for row in rows)
-
     def results(self) -> int:
         """How many results the outbox has a line for, whatever became of them."""
         query = "select count(*) from outbox where server = ? and key like 'Observation/%'"
@@ -63,14 +58,17 @@ class Outbox(Connected):
             last = rows[-1][0]
             yield [row[0] for row in rows]
 
-    def knows(self, keys: Collection[str]) -> bool:
-        """Whether all of *keys* are lines of the outbox."""
+    def unknown(self, keys: Collection[str]) -> list[str]:
+        """Those of *keys* of which there is no line, sorted."""
         rows = self._all(
-            "select count(*) from outbox where server = ? and key in (select value from json_each(?))",
+            "select value from json_each(?) where value not in"
+            " (select key from outbox where server = ? and key in (select value from json_each(?)))"
+            " order by value",
+            asked := json.dumps(sorted(keys)),
             self._server,
-            json.dumps(sorted(keys)),
+            asked,
         )
-        return int(rows[0][0]) == len(keys)
+        return [row[0] for row in rows]
 
     def outbox_states(self) -> dict[str, int]:
         """How many lines are in each state."""

@@ -8,7 +8,7 @@ from functools import partial
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, instant, lists_of
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Counts, Taking, moment_of
-from fhir_srs.sync.vanished import Census, Confirmed, Key, check_brake, compare_ids, confirm, deleted_since
+from fhir_srs.sync.vanished import Census, Key, check_brake, compare_ids, confirm, deleted_since
 
 
 class Comparing(Taking):
@@ -29,11 +29,13 @@ class Comparing(Taking):
         if census:
             hints |= dict.fromkeys(self._compare(), None)
         hints |= {key: hints.get(key) for key in (*self._doubtful, *self._set_aside())}
-        confirmed = self._confirm(hints) if hints else Confirmed(gone={}, bodies={})
-        check_brake(self._care.brake, confirmed.gone, self._store.live())
-        if confirmed.gone:
-            self._store.bury(confirmed.gone, self._now)
-        for kind, _ in confirmed.gone:
+        gone: dict[Key, str | None] = {}
+        for keys in lists_of(LIST, sorted(hints)):
+            gone |= self._confirm({key: hints[key] for key in keys})
+        check_brake(self._care.brake, gone, self._store.live())
+        if gone:
+            self._store.bury(gone, self._now)
+        for kind, _ in gone:
             self.found.setdefault(kind, Counts()).deleted += 1
         if census or self._store.census() is None:
             self._store.counted(instant(min(self._moments)))
@@ -60,13 +62,12 @@ class Comparing(Taking):
 
     def _compare(self) -> Iterator[Key]:
         """The ids of the whole cohort, here against there; those that differ are to be read."""
-        ours = self._store.ids()
         for search, patients in self._census_searches():
             here = self._store.versions(search.type, patients)
             if search.type == "Medication":
                 wanted = set(dict(search.filters)["_id"].split(","))
                 here = {name: version for name, version in here.items() if name in wanted}
-            found = compare_ids(self._walker, search, here, ours=ours)
+            found = compare_ids(self._walker, search, here, strange=self._store.unknown)
             self.compared[search.type] = self.compared.get(search.type, Census()) | found
             yield from ((search.type, name) for name in found.missing | found.unknown)
 
@@ -84,16 +85,13 @@ class Comparing(Taking):
                     None,
                 )
 
-    def _confirm(self, hints: Mapping[Key, str | None]) -> Confirmed:
-        """What reads say of *hints*; what is there after all is taken in."""
-        confirmed = confirm(self._client, hints, self._store.versions, reads_only=self._care.reads_only)
+    def _confirm(self, hints: Mapping[Key, str | None]) -> dict[Key, str | None]:
+        """Those of *hints* that reads say are gone and that are here; what is there after all is taken in."""
+        confirmed = confirm(self._client, hints, self._store.version, reads_only=self._care.reads_only)
         for (kind, _), body in confirmed.bodies.items():
             page = Page(resources=(body,), total=None, next=None, self_link=None, last_updated=None)
             known = self._store.present("Medication") if kind == "Medication" else frozenset()
             self._take(kind, page, partial(self._members_only, medications=known), certain=True)
-        here = {
-            (kind, name): version
-            for (kind, name), version in confirmed.gone.items()
-            if name in self._store.present(kind) or name in {one.id for one in self._store.quarantined()}
-        }
-        return Confirmed(gone=here, bodies=confirmed.bodies)
+        names = [name for _, name in confirmed.gone]
+        held = {kind: self._store.held(kind, names) for kind, _ in confirmed.gone}
+        return {key: version for key, version in confirmed.gone.items() if key[1] in held[key[0]]}

@@ -13,6 +13,7 @@ from fhir_srs.sync.intake import Taken, take_page
 from fhir_srs.sync.kin import kin
 from fhir_srs.sync.opt_out import LISTED, OPT_OUT, PURGED, TEST_PATIENT, listed
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES
+from fhir_srs.sync.walk import Seen
 
 _LINKED = "link"  # Patient records by `link`
 # The type with the most rows first: when a list is nearly done, what is left is small.
@@ -30,17 +31,17 @@ class _Whole:
     def __init__(self, expected: int, lists: Sequence[tuple[str, ...]]) -> None:
         self._expected, self._left = expected, len(lists)
         self.lists = lists
-        self._seen: set[str] = set()
+        self._seen = Seen()
         self._spoilt = False
         self._turn = threading.Lock()
 
-    def is_short(self, seen: set[str], *, spoilt: bool) -> bool:
+    def is_short(self, seen: Seen, *, spoilt: bool) -> bool:
         """Add what one part gave; whether it was the last one, and all of them do not prove the whole."""
         with self._turn:
-            self._seen |= seen
+            self._seen.join(seen)
             self._spoilt |= spoilt
             self._left -= 1
-            return not self._left and (self._spoilt or len(self._seen) < self._expected)
+            return not self._left and (self._spoilt or self._seen.count < self._expected)
 
 
 class _Errand(NamedTuple):
@@ -205,7 +206,7 @@ class Loading(Departing):
 
     def _part(self, errand: _Errand, whole: _Whole) -> Iterator[Page | list[_Errand]]:
         """The pages of a part; where it was the last one and the whole is short, each once more, alone."""
-        seen, spoilt = set[str](), False
+        seen, spoilt = Seen(), False
         try:
             yield from self._walker.pages(self._search_of(errand), seen)
         except PageExpired:

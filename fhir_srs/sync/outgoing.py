@@ -45,11 +45,11 @@ def look(
     """
     Read the server's copy of everything wanted, and of everything in *groups* that was ever written.
 
-    With *one_by_one* only GET is used (a dry run). *strays* are ids of Observations that the pull took for
-    ours: those of *system* and *groups* that the outbox does not know, since it was lost, join it.
+    With *one_by_one* only GET is used (a dry run). *strays* are Observations that the pull took for ours:
+    those of *system* and *groups* that the outbox does not know, since it was lost, join it.
     """
     units = {unit.reference: unit for unit in wanted}
-    unknown = {f"Observation/{name}" for name in strays} - outbox.keys() - units.keys()
+    unknown = set(strays) - outbox.keys() - units.keys()
     found = read_copies(client, sorted(unknown), one_by_one=one_by_one)
     joined = {key: line for key in found if (line := _stray(key, found[key], groups, system))}
     outbox = {**outbox, **joined}

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fhir_srs.fhir.client import FhirClient
-from fhir_srs.fhir.sansio import lists_of
 from fhir_srs.progress import Report
 from fhir_srs.results.plan import ActionKind, Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
 from fhir_srs.store import Sent, Store
 from fhir_srs.store.failpoints import passing
-from fhir_srs.store.spool import Spool
+from fhir_srs.store.spool import STRAYS, UNWANTED, Spool
 from fhir_srs.sync.outgoing import Known, insisted, items, look, standing
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.write import Item
 
-_SLICE = 500  # results looked at together: five batches of reads, some 4 MB
+_SLICE = 200  # results looked at together: two batches of reads, some 2 MB
 _COUNTED = Brake(released=True)  # the brake was asked before, of the whole plan
 
 
@@ -64,7 +63,6 @@ class Planner:
     ) -> None:
         self._client, self._outbox, self._spool, self._aim = client, outbox, spool, aim
         self._found, self._report, self._stop = found, report, stop
-        self._unwanted: list[str] = []
         self.counts: Counter[ActionKind] = Counter()
         self.strangers = 0
         self.cut = False
@@ -74,16 +72,14 @@ class Planner:
         """Whether nothing is withdrawn, whatever the plan says."""
         return self._aim.keep
 
-    def join(self, strays: Iterable[str]) -> None:
+    def join(self) -> None:
         """
-        Have the outbox know those of *strays*, ids of Observations, that are ours and were lost to it.
+        Have the outbox know those strays of the spool, Observations, that are ours and were lost to it.
 
         Those that may be another installation's are left, and counted in `strangers`.
         """
-        for names in lists_of(_SLICE, sorted(strays)):
-            lacking = self._spool.lacking([f"Observation/{name}" for name in names])
-            known = self._outbox.outbox(lacking)
-            lost = [key.removeprefix("Observation/") for key in lacking if key not in known]
+        for keys in self._spool.noted(STRAYS, _SLICE):
+            lost = self._outbox.unknown(self._spool.lacking(keys))
             found = self._looked((), {}, strays=lost) if lost else None
             if found and self._aim.adopts:
                 self._note(found)
@@ -98,7 +94,7 @@ class Planner:
             if unwanted:
                 plan, _ = self._decided((), self._outbox.outbox(unwanted))
                 withdrawals += plan.counts().get("retract", 0)
-                self._unwanted += [action.reference for action in plan.actions]
+                self._spool.note(UNWANTED, (action.reference for action in plan.actions))
         if self._aim.brake.holds(withdrawals, self._outbox.live_results(self._aim.groups)):
             self.counts["retract"] = withdrawals
             raise Braked("more results would be withdrawn than the brake allows; nothing was written")
@@ -114,7 +110,7 @@ class Planner:
             done += len(units)
             self._report("results compared", done, self._spool.count)
             passing("slice-planned")
-        for keys in lists_of(_SLICE, self._unwanted):
+        for keys in self._spool.noted(UNWANTED, _SLICE):
             yield from self._made((), self._outbox.outbox(keys))
 
     def _made(self, units: Sequence[Unit], lines: Mapping[str, Sent]) -> Iterator[Item]:

@@ -26,7 +26,7 @@ from fhir_srs.results.plan import Brake
 from fhir_srs.results.target import ResultTarget
 from fhir_srs.store import CAPABILITIES, SEARCHED, SETTLED, Store
 from fhir_srs.store.failpoints import passing
-from fhir_srs.store.spool import Spool, spool
+from fhir_srs.store.spool import STRAYS, Spool, spool
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
@@ -52,6 +52,10 @@ _LOG = logging.getLogger("fhir_srs.sync")
 
 def _never() -> bool:
     return False
+
+
+def _ignored(_: object) -> None:
+    """Nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +174,10 @@ class _Run:
         _LOG.info("run began", extra={"run_id": self.state.run})
         try:
             self.trail.asked(self.options.beside_the_usual)
-            pulled = self._pull()
-            if not self.options.pull_only:
-                self._go(pulled)
+            with spool(self.session.folder) as wanted:
+                pulled = self._pull(wanted)
+                if not self.options.pull_only:
+                    self._go(pulled, wanted)
         except (Stopped, Braked) as error:
             self.state.end("stopped", error)
         except (DataError, ProtocolViolation, Unreadable) as error:
@@ -192,7 +197,7 @@ class _Run:
     def _may_write(self) -> bool:
         return self.settings.sync.write and not self.state.dry_run and not self.state.lacking
 
-    def _pull(self) -> Pulled:
+    def _pull(self, wanted: Spool) -> Pulled:
         sync, state = self.settings.sync, self.state
         echo = f"{self.settings.target.canonical_base}/result"
         state.pull = pull = Pull(
@@ -212,6 +217,8 @@ class _Run:
             stop=self.stop,
             now=state.started,
             care=self._care(),
+            # Results that lie on another server show nothing here.
+            strays=partial(wanted.note, STRAYS) if self.session.one_server else _ignored,
         )
         statement = pull.capabilities()
         if pull.server_time is not None:
@@ -253,27 +260,26 @@ class _Run:
         if missing and self._may_write:
             raise ProtocolViolation(f"the server takes no {', '.join(missing)} under ids that we choose")
 
-    def _go(self, pulled: Pulled) -> None:
+    def _go(self, pulled: Pulled, wanted: Spool) -> None:
         """Map, derive, plan and write what the store now holds."""
         chosen, state = self.settings.study.cutoff, self.state
         state.cutoff = pulled.started.date() if chosen == "server" else chosen
         basis = basis_of(self.settings, self.definitions, state.cutoff)
-        before = settled(self.session.outbox, basis) if self._may_be_settled() else None
+        before = settled(self.session.outbox, basis) if self._may_be_settled(wanted) else None
         if before:
             state.repeat(before)
             _LOG.info("nothing new", extra={"run_id": state.run})
             return
         self.session.outbox.unmark(SETTLED)
-        with spool(self.session.folder) as wanted:
-            target = self._derive(wanted, state.cutoff)
-            passing("wanted-spooled")
-            planner = self._planner(wanted, target)
-            try:
-                self._join(planner)
-                planner.check()
-                whole = self._carry_out(planner)
-            finally:
-                state.planned = planned(planner.counts)
+        target = self._derive(wanted, state.cutoff)
+        passing("wanted-spooled")
+        planner = self._planner(wanted, target)
+        try:
+            self._join(planner, wanted)
+            planner.check()
+            whole = self._carry_out(planner)
+        finally:
+            state.planned = planned(planner.counts)
         if whole:
             self._settle(basis)
 
@@ -316,14 +322,13 @@ class _Run:
         client, found = self.session.target, self.trail.found
         return Planner(client, outbox, wanted, aim, found=found, report=self.report, stop=self.stop)
 
-    def _may_be_settled(self) -> bool:
+    def _may_be_settled(self, wanted: Spool) -> bool:
         """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
         asked, pull = self.options, self.state.pull
         insists = asked.full or asked.retract or asked.recreate or asked.overwrite or asked.census
         if insists or pull is None or pull.compared or not self.session.one_server:
             return False
-        results = {f"Observation/{name}" for name in pull.echoes}
-        return "Observation" in pull.histories and self.session.outbox.knows(results)
+        return "Observation" in pull.histories and not any(wanted.noted(STRAYS, 1))
 
     def _settle(self, basis: str) -> None:
         """Note for the next run that all is as wanted; a target apart does not say when it changes."""
@@ -372,16 +377,16 @@ class _Run:
             # Results are complete without; a scope for definitions is not everywhere to be had.
             return frozenset()
 
-    def _join(self, planner: Planner) -> None:
+    def _join(self, planner: Planner, wanted: Spool) -> None:
         """What the pull saw of ours; in a store's first run all that is on the target: it may be lost."""
-        pull, outbox = self.state.pull, self.session.outbox
-        seen = frozenset(pull.echoes) if pull and self.session.one_server else frozenset()
-        if outbox.mark(SEARCHED) is not None:
-            planner.join(seen)
-        else:
+        outbox, count = self.session.outbox, self.settings.sync.count
+        is_first = outbox.mark(SEARCHED) is None
+        if is_first:
             system = f"{self.settings.target.canonical_base}/result"
-            count = self.settings.sync.count
-            planner.join(seen | found_results(self.session.target, system, count=count, stop=self.stop))
+            found = found_results(self.session.target, system, count=count, stop=self.stop)
+            wanted.note(STRAYS, (f"Observation/{name}" for name in found))
+        planner.join()
+        if is_first:
             outbox.set_mark(SEARCHED, "all")
         self.state.strangers = planner.strangers
 

@@ -1,7 +1,7 @@
 """Results of ours that no line of the outbox names: the store was lost, or an old one put back (I7, I10)."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -18,20 +18,19 @@ class _Named(msgspec.Struct, frozen=True):
     id: str = ""
 
 
-def found_results(client: FhirClient, system: str, *, count: int, stop: Callable[[], bool]) -> frozenset[str]:
+def found_results(client: FhirClient, system: str, *, count: int, stop: Callable[[], bool]) -> Iterator[str]:
     """
-    The ids of all Observations on the server that carry an identifier of *system*, ours.
+    The ids of all Observations on the server that carry an identifier of *system*, ours; one may come twice.
 
-    Empty where the server cannot search them so; then what nobody supports any more stays as it is.
+    None where the server cannot search them so; then what nobody supports any more stays as it is.
     """
     search = Search(type="Observation", filters=(("identifier", f"{system}|"),), count=count, sort=None)
     try:
-        return frozenset(name for name, _ in ids_of(Walker(client, _name, stop), search) if name)
+        yield from (name for name, _ in ids_of(Walker(client, _name, stop), search) if name)
     except AccessRefused:
         raise
     except ServerRefused as error:
         _LOG.warning("results of a lost store cannot be searched for: %s", error)
-        return frozenset()
 
 
 def _name(body: bytes) -> str:

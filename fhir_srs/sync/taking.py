@@ -72,7 +72,7 @@ class Taking:
     One run's pull from one server into one store, as far as all its parts share it.
 
     *intake* says who belongs to the cohort and what is our own. *stop* is asked between pages; *now* is for
-    stamps only.
+    stamps only. *strays* hears of results of ours (`Observation/x`) that the outbox does not know.
     """
 
     def __init__(
@@ -89,6 +89,7 @@ class Taking:
         stop: Callable[[], bool],
         now: str,
         care: Care = Care(),  # noqa: B008 - frozen
+        strays: Callable[[list[str]], None] = lambda _: None,
     ) -> None:
         self._client, self._store = client, store
         self._run, self._count, self._overlap, self._lag = run, count, overlap, lag
@@ -112,7 +113,7 @@ class Taking:
         self.server_time: datetime | None = None
         self.found: dict[str, Counts] = {}
         self.notes: list[str] = []
-        self.echoes: set[str] = set()
+        self._strays = strays
         self.compared: dict[str, Census] = {}
         # Copies of which stamp and version disagree whether they are newer than ours: to be read (I6).
         self._doubtful: set[Key] = set()
@@ -185,7 +186,8 @@ class Taking:
             certain=certain,
         )
         self._number += 1
-        self.echoes |= set(taken.echoes)
+        if taken.echoes and (unknown := self._store.unknown([f"{name}/{one}" for one in taken.echoes])):
+            self._strays(unknown)
         self._cohort |= joined
         self._tally(name, changes)
         keys = [row.key for row in (*taken.rows, *taken.outside)] + [one.key for one in taken.refused]

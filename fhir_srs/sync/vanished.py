@@ -5,7 +5,7 @@ two walks of the census did not find. Then each is read: 410 is a tombstone, 404
 in the index and is taken in. More than max(5, 2 %) of a type gone stop the run (I11).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -113,18 +113,24 @@ class Census(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_ids(
-    walker: Walker, search: Search, here: Mapping[str, str | None], *, ours: frozenset[str]
+    walker: Walker,
+    search: Search,
+    here: Mapping[str, str | None],
+    *,
+    strange: Callable[[Collection[str]], Iterable[str]],
 ) -> Census:
     """
-    The ids that *search* finds, against those in the store with their versions; *ours* are our own results.
+    The ids that *search* finds, against those in the store with their versions.
 
+    *strange* tells which of some (`Type/id`) are not our own results.
     What the first walk does not find is looked for by a second one (section 2, Deletes).
     """
     there = dict(ids_of(walker, search))
     missing = here.keys() - there.keys()
     if missing:
         there |= dict(ids_of(walker, search))
-    unknown = {name for name, version in there.items() if name not in ours and here.get(name, "") != version}
+    other = [f"{search.type}/{name}" for name, version in there.items() if here.get(name, "") != version]
+    unknown = {key.partition("/")[2] for key in strange(other)}
     missing = here.keys() - there.keys()
     return Census(here=len(here), missing=frozenset(missing), unknown=frozenset(unknown))
 
@@ -159,7 +165,7 @@ class Confirmed(msgspec.Struct, frozen=True, kw_only=True):
 def confirm(
     client: FhirClient,
     hints: Mapping[Key, str | None],
-    versions: Callable[[str], Mapping[str, str | None]],
+    version: Callable[[str, str], str | None],
     *,
     reads_only: bool,
 ) -> Confirmed:
@@ -167,7 +173,7 @@ def confirm(
     names = {f"{kind}/{name}": (kind, name) for kind, name in sorted(hints)}
     copies = read_copies(client, list(names), one_by_one=reads_only)
     gone = {
-        names[name]: hints[names[name]] or _after(copy, versions(names[name][0]).get(names[name][1]))
+        names[name]: hints[names[name]] or _after(copy, version(*names[name]))
         for name, copy in copies.items()
         if copy.state != "present"
     }

@@ -5,9 +5,11 @@ section 2 step 5, sections 5 and 6).
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from fhir_srs.errors import DataError, ProtocolViolation
 from fhir_srs.fhir.answers import Page, PageExpired, decipher_count, decipher_page
@@ -27,6 +29,44 @@ class Incomplete(DataError):
 
 class Stopped(DataError):
     """A signal asked the run to end; what was pulled stays, no watermark moved."""
+
+
+class Seen:
+    """
+    How many different names came: a search after a first run finds each result of every patient.
+
+    Eight bytes each, their hashes. Two names with one hash would make the count one too small: the search is
+    then walked again, and never believed to be complete when it is not.
+    """
+
+    def __init__(self) -> None:
+        self._sorted: list[npt.NDArray[np.int64]] = []
+        self.count = 0
+
+    def add(self, names: Iterable[str]) -> bool:
+        """Count *names*; whether there was a new one among them."""
+        return self._new(np.unique(np.fromiter(map(hash, names), np.int64)))
+
+    def join(self, other: "Seen") -> None:
+        """Count what *other* counted."""
+        for names in other._sorted:
+            self._new(names)
+
+    def _new(self, new: npt.NDArray[np.int64]) -> bool:
+        for known in self._sorted:
+            places = np.minimum(np.searchsorted(known, new), len(known) - 1)
+            new = new[known[places] != new]
+        self.count += len(new)
+        if len(new):
+            self._keep(new)
+        return len(new) > 0
+
+    def _keep(self, new: npt.NDArray[np.int64]) -> None:
+        """Few arrays, each at least twice as long as the next: a name is moved but log n times."""
+        self._sorted.append(new)
+        while len(self._sorted) > 1 and len(self._sorted[-2]) < 2 * len(self._sorted[-1]):
+            both = self._sorted.pop(), self._sorted.pop()
+            self._sorted.append(np.sort(np.concatenate(both)))
 
 
 class Walker:
@@ -58,19 +98,19 @@ class Walker:
         for _ in range(_TRIES):
             if expected is None:
                 expected = self.counted(search)
-            seen: set[str] = set()
+            seen = Seen()
             try:
                 if expected:
                     yield from self.pages(search, seen, elements)
             except PageExpired:
                 _LOG.info("page expired: %s", search.type)
             else:
-                if len(seen) >= expected:
+                if seen.count >= expected:
                     return
             search, expected = msgspec.structs.replace(search, count=max(search.count // 2, 10)), None
         raise Incomplete(f"{search.type}: fewer resources than the server counts")
 
-    def pages(self, search: Search, seen: set[str], elements: str | None = None) -> Iterator[Page]:
+    def pages(self, search: Search, seen: Seen, elements: str | None = None) -> Iterator[Page]:
         """
         Page after page by `next`, under the stop rules of F13; *seen* gathers what came.
 
@@ -81,9 +121,8 @@ class Walker:
             self.check_stop()
             page = self._client.ask(request, decipher_page)
             _judge(page, search, first=not visited)
-            names = {self._name(body) for body in page.resources}
-            stale = 0 if names - seen else stale + 1
-            seen |= names | {f"?{search.type}{len(seen)}.{n}" for n in range(page.unreadable)}
+            stale = 0 if seen.add(self._name(body) for body in page.resources) else stale + 1
+            seen.add(f"?{search.type}{seen.count}.{n}" for n in range(page.unreadable))
             yield page
             if page.next is None:
                 return
