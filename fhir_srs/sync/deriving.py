@@ -29,6 +29,7 @@ from fhir_srs.store import Store
 from fhir_srs.store.folder import damaged
 from fhir_srs.store.spool import Spool
 from fhir_srs.summary import NOTHING_READ
+from fhir_srs.sync.heap import give_back
 
 _PATIENTS = 20  # mapped and derived at a time; also how many a search for patients on a target names
 _OWN = {"patient", "lesion_id"}
@@ -82,6 +83,7 @@ def derive_cohort(
             spool.add(row_units(outcomes, mapped.lesions, mapped.patients, target, recorded=recorded))
         report("patients mapped", found.tally.patients)
     target = targets(())
+    give_back()
     for one in rows:
         table = found.tables[one.study.name, one.study.version] = one.figures()
         found.outcomes += one.count

@@ -32,6 +32,7 @@ from fhir_srs.sync.abilities import with_interaction, writable
 from fhir_srs.sync.conformance import known_profiles
 from fhir_srs.sync.definitions import Definitions, intake, load_definitions
 from fhir_srs.sync.deriving import derive_cohort
+from fhir_srs.sync.heap import give_back
 from fhir_srs.sync.logs import ENDED
 from fhir_srs.sync.machine import Machine, stamp
 from fhir_srs.sync.opt_out import read_list
@@ -176,6 +177,7 @@ class _Run:
             self.trail.asked(self.options.beside_the_usual)
             with spool(self.session.folder) as wanted:
                 pulled = self._pull(wanted)
+                give_back()
                 if not self.options.pull_only:
                     self._go(pulled, wanted)
         except (Stopped, Braked) as error:
@@ -272,6 +274,7 @@ class _Run:
             return
         self.session.outbox.unmark(SETTLED)
         target = self._derive(wanted, state.cutoff)
+        give_back()
         passing("wanted-spooled")
         planner = self._planner(wanted, target)
         try:

@@ -63,7 +63,7 @@ class Site:
 
     def __init__(self, server: RunningServer, folder: Path) -> None:
         self.server, self.ward, self.folder = server, Ward(server.base_url), folder
-        self.path = written_settings(folder, server.base_url, study=WARD)
+        self.path = written_settings(folder, server.base_url, studies=[WARD])
 
     @property
     def settings(self) -> Settings:
@@ -100,7 +100,7 @@ class Site:
 
 
 def synced(server: RunningServer, folder: Path) -> RunSummary:
-    return run_sync(load_settings(written_settings(folder, server.base_url, study=WARD)))
+    return run_sync(load_settings(written_settings(folder, server.base_url, studies=[WARD])))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ class Site:
 
     def __init__(self, base_url: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self._capsys = folder, capsys
-        self.path = written_settings(folder, base_url, study=WARD)
+        self.path = written_settings(folder, base_url, studies=[WARD])
 
     def __call__(self, name: str, *options: str, code: int = 0) -> str:
         found = command([name, "-c", str(self.path), *options])
