@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from fhir_srs.model import content_id, to_json
@@ -10,6 +11,7 @@ from fhir_srs.results.target import ResultTarget, StudyName
 from fhir_srs.results.terms import ACT_REASON, LIFECYCLE, OBSERVATION_VALUE, PARTICIPANT_TYPE, coding
 
 
+@lru_cache(64, typed=True)  # our Device and the Group of the cohort stand in every result
 def result_id(*parts: object) -> str:
     """Our id for *parts*: `srs-` and 40 base32 characters (`decisions.md` 2)."""
     return f"srs-{content_id(*parts)}"

@@ -10,11 +10,12 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.testing.cohort import random_cohort
+from tests.examples import examples
 
 PROFILE = load_profile("mcode")
 COHORT = list(random_cohort(30, 9).resources)
@@ -167,7 +168,7 @@ RESOURCES = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(150)
 @given(st.lists(RESOURCES | TREES, min_size=1, max_size=4))
 def test_any_json_is_counted_and_never_raises(trees: list[Any]) -> None:
     check([json.dumps(one).encode() for one in trees])

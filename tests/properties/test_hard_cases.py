@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from random import Random
 from typing import Any
 
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from fhir_srs import load_profile, map_resources
 from fhir_srs.model import Mapped
+from tests.examples import SEARCHING
 from tests.properties.hard_cases import LAST, SAME, SPOILT
 from tests.properties.histories import (
     EventFacts,
@@ -27,7 +27,7 @@ from tests.properties.histories import (
 
 PROFILE = load_profile("mcode")
 # Examples of each mutation: few where they are the same every time, many in a search (make test-long).
-EACH = 100 if os.environ.get("FHIR_SRS_SEARCH") == "1" else 6
+EACH = 100 if SEARCHING else 6
 SEEDS = st.integers(0, 1 << 16)
 FIRST = [one for one in SAME if one not in LAST]
 
