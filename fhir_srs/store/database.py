@@ -255,6 +255,11 @@ class Store(Runs, Cohort, Outbox, Marks):
         )
         return {row[0]: int(row[1]) for row in rows}
 
+    def is_empty(self) -> bool:
+        """Whether no resource is here; counting them all would read them all."""
+        query = "select 1 from raw where server = ? and deleted_at is null limit 1"
+        return not self._all(query, self._server)
+
     def fingerprints(self) -> dict[Key, bytes]:
         """The hash of each resource by type and id: two stores that agree hold the same bytes."""
         rows = self._all(

@@ -8,7 +8,7 @@ import msgspec
 from fhir_srs.store.connection import Connected
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import damaged
-from fhir_srs.store.marks import SEARCHED
+from fhir_srs.store.marks import COMPARED, SEARCHED
 from fhir_srs.store.rows import Sent
 
 _COLUMNS = ", ".join({"group": "grp"}.get(name, name) for name in Sent.__struct_fields__)
@@ -95,7 +95,7 @@ class Outbox(Connected):
         """
         with self._transaction():
             self._db.execute("delete from outbox")
-            self._db.execute("delete from mark where name = ?", (SEARCHED,))
+            self._db.execute("delete from mark where name in (?, ?)", (SEARCHED, COMPARED))
             self._db.execute("delete from cursor")
             self._db.execute("update cohort set loaded = null")
             self._db.execute("update server set census = '1970-01-01T00:00:00.000Z'")

@@ -32,8 +32,8 @@ class Comparing(Taking):
         gone: dict[Key, str | None] = {}
         for keys in lists_of(LIST, sorted(hints)):
             gone |= self._confirm({key: hints[key] for key in keys})
-        check_brake(self._care.brake, gone, self._store.live())
         if gone:
+            check_brake(self._care.brake, gone, self._store.live())
             self._store.bury(gone, self._now)
         for kind, _ in gone:
             self.found.setdefault(kind, Counts()).deleted += 1

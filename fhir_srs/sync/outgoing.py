@@ -78,6 +78,22 @@ def look(
     )
 
 
+def undoubted(line: Sent | None, unit: Unit) -> bool:
+    """
+    Whether *line* says that the server has *unit*, Provenance and all, and no pull saw another version since.
+
+    A line that was flipped or half written says so of nothing: all must agree with what is wanted now.
+    """
+    if line is None or line.state != "CONFIRMED" or line.base_version is None:
+        return False
+    told = canonical_hash(unit.provenance) if unit.provenance else None
+    return (
+        line.base_version == line.seen_version
+        and line.confirmed_provenance == told
+        and line.confirmed_sha == line.desired_sha == canonical_hash(unit.resource)
+    )
+
+
 class _Method(msgspec.Struct, frozen=True):
     text: str = ""
 
@@ -299,7 +315,9 @@ def _says(line: Sent, unit: Unit, known: Known) -> bool:
     Whether *line* says of *unit*, which the server has, that it has it as it is.
 
     It does not where another installation wrote the same first: the copy is as wanted and still none that we
-    know as ours, and would count as another's edit as soon as anything else is wanted.
+    know as ours, and would count as another's edit as soon as anything else is wanted. Nor where the copy
+    came to have another version without another content: it would be doubted in each run.
     """
-    stored = known.present[unit.reference].sha
-    return line.state == "CONFIRMED" and line.stored_sha == stored and line.confirmed_sha is not None
+    copy = known.present[unit.reference]
+    same = line.stored_sha == copy.sha and line.base_version == line.seen_version == copy.version
+    return line.state == "CONFIRMED" and line.confirmed_sha is not None and same

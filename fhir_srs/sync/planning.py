@@ -1,7 +1,8 @@
 """The plan of a run, a slice of the wanted results at a time: looked at, decided, made ready to be sent.
 
 What would be withdrawn is counted over the whole plan before anything is sent (the brake, I11): by keys, so
-that only results that nothing supports any more are read for it. Withdrawals come last.
+that only results that nothing supports any more are read for it. Withdrawals come last. Of results that the
+outbox knows to be as wanted the server's copies are read once a day, not in each run (docs/decisions/042).
 """
 
 from collections import Counter
@@ -13,10 +14,10 @@ from fhir_srs.fhir.client import FhirClient
 from fhir_srs.progress import Report
 from fhir_srs.results.plan import ActionKind, Brake, Plan, plan_writes
 from fhir_srs.results.target import ResultTarget, Unit
-from fhir_srs.store import Sent, Store
+from fhir_srs.store import COMPARED, Sent, Store
 from fhir_srs.store.failpoints import passing
 from fhir_srs.store.spool import STRAYS, UNWANTED, Spool
-from fhir_srs.sync.outgoing import Known, insisted, items, look, standing
+from fhir_srs.sync.outgoing import Known, insisted, items, look, standing, undoubted
 from fhir_srs.sync.vanished import Braked
 from fhir_srs.sync.write import Item
 
@@ -33,6 +34,9 @@ class Aim:
     one by one. With *keep* nothing is withdrawn; *recreate* and *overwrite* are what an operator insists on.
     With *adopts* results that the outbox does not know are taken for its own, else left as another's
     (docs/decisions/039). *recorded* is an aware moment for the Provenance of withdrawals.
+
+    *shows*: whoever changes or deletes a result shows in the pull, and nobody asked for more. Then, where all
+    were compared on this *basis* before, the outbox is believed of what it knows to be as wanted.
     """
 
     groups: Collection[str]
@@ -45,6 +49,8 @@ class Aim:
     recreate: bool
     overwrite: bool
     adopts: bool
+    shows: bool
+    basis: str
 
 
 class Planner:
@@ -63,6 +69,7 @@ class Planner:
     ) -> None:
         self._client, self._outbox, self._spool, self._aim = client, outbox, spool, aim
         self._found, self._report, self._stop = found, report, stop
+        self._believes = aim.shows and outbox.mark(COMPARED) == aim.basis
         self.counts: Counter[ActionKind] = Counter()
         self.strangers = 0
         self.cut = False
@@ -106,12 +113,23 @@ class Planner:
             if self._stop():
                 self.cut = True
                 return
-            yield from self._made(units, self._outbox.outbox([unit.reference for unit in units]))
+            yield from self._planned(units)
             done += len(units)
             self._report("results compared", done, self._spool.count)
             passing("slice-planned")
         for keys in self._spool.noted(UNWANTED, _SLICE):
             yield from self._made((), self._outbox.outbox(keys))
+        if not self._believes:
+            self._outbox.set_mark(COMPARED, self._aim.basis)
+
+    def _planned(self, units: Sequence[Unit]) -> Iterator[Item]:
+        lines = self._outbox.outbox([unit.reference for unit in units])
+        asked = [
+            unit for unit in units if not (self._believes and undoubted(lines.get(unit.reference), unit))
+        ]
+        self.counts["unchanged"] += len(units) - len(asked)
+        names = {unit.reference for unit in asked}
+        yield from self._made(asked, {name: line for name, line in lines.items() if name in names})
 
     def _made(self, units: Sequence[Unit], lines: Mapping[str, Sent]) -> Iterator[Item]:
         aim = self._aim

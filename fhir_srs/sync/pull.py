@@ -106,7 +106,7 @@ class Pull(Loading, Comparing):
         *full* asks for everything again. Raises Incomplete, with the pages kept and the cursors unmoved.
         """
         self._cohort, self._out = set(self._store.cohort()), self._store.left_out()
-        cursors, held = self._store.cursors(), bool(self._store.live())
+        cursors, held = self._store.cursors(), not self._store.is_empty()
         again = full or self._clock_went_back() or bool(set(cursors) and set(self._types) - set(cursors))
         if again or any(cursor.mode != self._mode for cursor in cursors.values()) or not cursors:
             self._touched = True

@@ -267,7 +267,8 @@ class _Run:
         chosen, state = self.settings.study.cutoff, self.state
         state.cutoff = pulled.started.date() if chosen == "server" else chosen
         basis = basis_of(self.settings, self.definitions, state.cutoff)
-        before = settled(self.session.outbox, basis) if self._may_be_settled(wanted) else None
+        may_be = self._changes_show() and not any(wanted.noted(STRAYS, 1))
+        before = settled(self.session.outbox, basis) if may_be else None
         if before:
             state.repeat(before)
             _LOG.info("nothing new", extra={"run_id": state.run})
@@ -276,7 +277,7 @@ class _Run:
         target = self._derive(wanted, state.cutoff)
         give_back()
         passing("wanted-spooled")
-        planner = self._planner(wanted, target)
+        planner = self._planner(wanted, target, basis)
         try:
             self._join(planner, wanted)
             planner.check()
@@ -308,7 +309,7 @@ class _Run:
             raise Stopped("stopped by a signal")
         self.report(stage, done, total)
 
-    def _planner(self, wanted: Spool, target: ResultTarget) -> Planner:
+    def _planner(self, wanted: Spool, target: ResultTarget, basis: str) -> Planner:
         asked, outbox = self.options, self.session.outbox
         aim = Aim(
             groups=self.definitions.groups,
@@ -321,17 +322,19 @@ class _Run:
             recreate=asked.recreate,
             overwrite=asked.overwrite,
             adopts=asked.retract or outbox.mark(SEARCHED) is None,
+            shows=self._changes_show(),
+            basis=basis,
         )
         client, found = self.session.target, self.trail.found
         return Planner(client, outbox, wanted, aim, found=found, report=self.report, stop=self.stop)
 
-    def _may_be_settled(self, wanted: Spool) -> bool:
+    def _changes_show(self) -> bool:
         """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
         asked, pull = self.options, self.state.pull
         insists = asked.full or asked.retract or asked.recreate or asked.overwrite or asked.census
         if insists or pull is None or pull.compared or not self.session.one_server:
             return False
-        return "Observation" in pull.histories and not any(wanted.noted(STRAYS, 1))
+        return "Observation" in pull.histories
 
     def _settle(self, basis: str) -> None:
         """Note for the next run that all is as wanted; a target apart does not say when it changes."""

@@ -33,7 +33,7 @@ PATIENT_TYPES: Mapping[str, str] = {
     "ImagingStudy": "patient",
 }
 CONSENT = "Consent"  # asked for opt-outs, never stored
-LIST = 200  # patients in one search, fewer where their rows are more than a page
+LIST = 100  # patients in one search, fewer where their rows are more than a page (docs/decisions/041)
 _WEEK = timedelta(days=7)
 
 
