@@ -8,6 +8,7 @@ what real servers do where a comment says so (`spec/hapi.md` part 2, `spec/relia
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
@@ -194,6 +195,8 @@ def external(link: str, *, base: str, internal: Iterable[str]) -> str:
     return link
 
 
+# Each row of a patient names the same one.
+@lru_cache(maxsize=1024)
 def relative(reference: str | None, *, base: str) -> str | None:
     """
     `Type/id` of *reference* on our own server, else None: other servers are never asked (A9, F37).

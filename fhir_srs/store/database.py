@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 from fhir_srs.store.cohort import Cohort
-from fhir_srs.store.failpoints import passing
 from fhir_srs.store.folder import damaged, local_errors
 from fhir_srs.store.marks import Marks
 from fhir_srs.store.outbox import Outbox
-from fhir_srs.store.rows import Change, Refused, Row
+from fhir_srs.store.pages import Pages
+from fhir_srs.store.rows import Refused
 from fhir_srs.store.runs import FORWARD, Runs
 from fhir_srs.store.schema import connect, connect_to_read
 
@@ -30,7 +30,7 @@ _PULLED = {
 _REFUSED = ("type", "id", "version", "reason", "path", "patient", "first_seen", "attempts")
 
 
-class Store(Runs, Cohort, Outbox, Marks):
+class Store(Runs, Cohort, Outbox, Marks, Pages):
     """One server's rows in the store of a folder; made by `open_store`."""
 
     def beside(self, base: str) -> "Store":
@@ -43,142 +43,6 @@ class Store(Runs, Cohort, Outbox, Marks):
         with local_errors():
             self._db.backup(copy)
         return Store(copy, base)
-
-    def ingest(
-        self,
-        run: str,
-        number: int,
-        resource_type: str,
-        *,
-        rows: Sequence[Row] = (),
-        outside: Sequence[Row] = (),
-        refused: Sequence[Refused] = (),
-        patients: Iterable[str] = (),
-        echoes: Mapping[str, str | None] | None = None,
-        now: str = "",
-        certain: bool = False,
-    ) -> list[Change]:
-        """
-        Take one page in one transaction, and say what each of *rows*, *outside* and *refused* changed (I6).
-
-        *outside* are resources of nobody in the cohort, *refused* cannot be read: what was stored of them
-        before goes. *patients* are found to belong to the cohort; *echoes* are our own results, id to
-        version, which touch the outbox alone (I14). A doubtful row changes nothing; with *certain* (it was
-        read by its id, just now) none is.
-        """
-        with self._transaction("page-before-commit"):
-            changes = [self._upsert(row, certain) for row in rows]
-            self._db.executemany(
-                "delete from quarantine where server = ? and type = ? and id = ?",
-                [(self._server, *row.key) for row in (*_counting(rows, changes), *outside)],
-            )
-            changes += [self._withdraw(row, now, certain) for row in outside]
-            fates = [self._withdraw(row, now, certain) for row in refused]
-            self._quarantine(_counting(refused, fates), now)
-            changes += fates
-            self._db.executemany(
-                "insert or ignore into cohort (server, patient) values (?, ?)",
-                [(self._server, patient) for patient in patients],
-            )
-            self._see({f"{resource_type}/{name}": version for name, version in (echoes or {}).items()})
-            self._db.execute(
-                "insert or replace into page (run, number, type, rows) values (?, ?, ?, ?)",
-                (run, number, resource_type, len(rows) + len(refused)),
-            )
-        passing("page-committed")
-        return changes
-
-    def _see(self, results: Mapping[str, str | None]) -> None:
-        self._db.executemany(
-            "update outbox set seen_version = ? where server = ? and key = ? and seen_version is not ?",
-            [(version, self._server, key, version) for key, version in results.items()],
-        )
-
-    def miss(self, results: Iterable[str]) -> None:
-        """Note that these results of ours (`Observation/x`), or some of them, were deleted on the server."""
-        with self._transaction():
-            self._see(dict.fromkeys(results))
-
-    def _upsert(self, row: Row, certain: bool) -> Change:
-        old = self._db.execute(
-            "select version_id, last_updated, sha256, deleted_at from raw"
-            " where server = ? and type = ? and id = ?",
-            (self._server, row.type, row.id),
-        ).fetchone()
-        digest = hashlib.sha256(row.payload).digest()
-        if old is not None:
-            if digest == old[2] and old[3] is None:
-                return "same"
-            age = "newer" if certain else _age((row.last_updated, row.version), (old[1], old[0]))
-            if age != "newer":
-                return age
-        self._db.execute(
-            "insert or replace into raw"
-            " (server, type, id, version_id, last_updated, sha256, payload, patient)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                self._server,
-                row.type,
-                row.id,
-                row.version,
-                row.last_updated,
-                digest,
-                row.payload,
-                row.patient,
-            ),
-        )
-        return "new" if old is None or old[3] is not None else "changed"
-
-    def _withdraw(self, row: Row | Refused, now: str, certain: bool) -> Change:
-        """The stored copy of *row*, which is somebody else's now or unreadable, unless it is newer (I6)."""
-        old = self._db.execute(
-            "select version_id, last_updated from raw"
-            " where server = ? and type = ? and id = ? and deleted_at is null",
-            (self._server, *row.key),
-        ).fetchone()
-        if old is None:
-            return "same"
-        age = "newer" if certain else _age((row.last_updated, row.version), (old[1], old[0]))
-        if age != "newer":
-            return age
-        self._entomb(row.key, row.version or None, row.last_updated, now)
-        return "withdrawn"
-
-    def _entomb(self, key: Key, version: str | None, last_updated: str | None, now: str) -> None:
-        self._db.execute(
-            "update raw set deleted_at = ?, version_id = coalesce(?, version_id),"
-            " last_updated = coalesce(?, last_updated), payload = x'', sha256 = x''"
-            " where server = ? and type = ? and id = ?",
-            (now, version, last_updated, self._server, *key),
-        )
-
-    def bury(self, gone: Mapping[Key, str | None], now: str) -> None:
-        """
-        Note that these resources are gone from the server: their content goes, a tombstone stays.
-
-        The value is the version of the deletion where it is known: a copy older than that, on a page that
-        comes late, does not bring the resource back (I6).
-        """
-        with self._transaction("deleted-before-commit"):
-            for key, version in gone.items():
-                self._entomb(key, version, None, now)
-            self._db.executemany(
-                "delete from quarantine where server = ? and type = ? and id = ?",
-                [(self._server, *key) for key in gone],
-            )
-        passing("deleted-committed")
-
-    def _quarantine(self, refused: Iterable[Refused], now: str) -> None:
-        self._db.executemany(
-            "insert into quarantine (server, type, id, version, reason, path, first_seen, patient)"
-            " values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set version = excluded.version,"
-            " reason = excluded.reason, path = excluded.path, patient = excluded.patient,"
-            " attempts = attempts + 1",
-            [
-                (self._server, one.type, one.id, one.version, one.reason, one.path, now, one.patient)
-                for one in refused
-            ],
-        )
 
     def payloads(self, resource_type: str | None = None) -> Iterator[bytes]:
         """
@@ -360,39 +224,6 @@ def _sound(row: tuple[Any, ...]) -> Owned:
     if hashlib.sha256(payload).digest() != digest:
         raise damaged()
     return key, patient, payload
-
-
-def _age(
-    here: tuple[str | None, str | None], there: tuple[str | None, str | None]
-) -> Literal["newer", "older", "doubtful"]:
-    """
-    Whether the copy *here* is newer than that *there*, by lastUpdated and number of the version.
-
-    Where the two say the opposite it is doubtful: after an expunge versions start again at 1 (hapi.md 35),
-    and a server's clock may go back. Equal ones replace each other.
-    """
-    stamps = _compared(here[0], there[0])
-    numbers = _compared(_number(here[1]), _number(there[1]))
-    if stamps * numbers < 0:
-        return "doubtful"
-    return "older" if stamps + numbers < 0 else "newer"
-
-
-def _compared(one: Any, other: Any) -> int:
-    """-1, 0 or 1 as *one* is below, equal to or above *other*; 0 where either is not known."""
-    return 0 if one is None or other is None else (one > other) - (one < other)
-
-
-def _number(version: str | None) -> int | None:
-    return int(version) if version and version.isdecimal() else None
-
-
-Kept = TypeVar("Kept", Row, Refused)
-
-
-def _counting(rows: Sequence[Kept], changes: Sequence[Change]) -> list[Kept]:
-    """Those of *rows* that are no older copies, and not doubtful."""
-    return [row for row, change in zip(rows, changes, strict=True) if change not in {"older", "doubtful"}]
 
 
 @contextmanager

@@ -7,6 +7,7 @@ Pure. A resource is decoded into its r4 Struct and written down again from it: w
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -156,13 +157,13 @@ def take_page(intake: Intake, page: Page, resource_type: str, run: str, number: 
     refused = [_unnamed(resource_type, f"{run}.{number}.{place}") for place in range(page.unreadable)]
     echoes: dict[str, str | None] = {}
     for body in page.resources:
-        head = _head(body)
-        if head.resource_type != resource_type:
-            continue
         resource = _read(body)
         if isinstance(resource, str) or not resource.id:
-            path = resource if isinstance(resource, str) else "id"
-            refused.append(_refused(head, path, intake.base))
+            head, path = _head(body), resource if isinstance(resource, str) else "id"
+            if head.resource_type == resource_type:
+                refused.append(_refused(head, path, intake.base))
+        elif type(resource).__name__ != resource_type:
+            continue
         elif _is_ours(resource, intake.echoes):
             echoes[resource.id] = resource.meta.version_id if resource.meta else None
         else:
@@ -291,6 +292,8 @@ def _row(resource: r4.Known, patient: str | None) -> Row:
     )
 
 
+# A server that was loaded at once gave many of its rows one stamp.
+@lru_cache(maxsize=1024)
 def _utc(text: str | None) -> str | None:
     """*text* as an instant in UTC, so that text order is time order; None where it is no instant."""
     try:

@@ -168,9 +168,14 @@ class Pull(Loading, Comparing):
         return Pulled(started=min(self._moments), watermark=watermark)
 
     def _find_cohort(self) -> None:
-        for codes in code_lists(self._codes):
-            search = Search(type="Procedure", filters=(("code", codes),), count=self._count)
-            self._walk(search, lambda taken: taken.of_cohort(self._out))
+        lists = code_lists(self._codes)
+        searches = [
+            Search(type="Procedure", filters=(("code", codes),), count=self._count) for codes in lists
+        ]
+        with Crew(self._rows, searches, threads=self._client.limits.connections).walking() as told:
+            for search, page in told:
+                if isinstance(page, Page):
+                    self._take(search.type, page, lambda taken: taken.of_cohort(self._out))
 
     def _changes(self, marks: Mapping[str, datetime]) -> None:
         """Rows of each type stamped at its mark or later, side by side; only those of the cohort are kept."""
