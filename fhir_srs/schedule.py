@@ -21,7 +21,7 @@ from fhir_srs.progress import Report, silent
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync import run_sync
 from fhir_srs.sync.machine import stamp
-from fhir_srs.sync.run import Flags
+from fhir_srs.sync.options import Flags
 
 # Up to a tenth of the interval: many sites on the same quarter of an hour would meet at one server.
 _JITTER = 0.1

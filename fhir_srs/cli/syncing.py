@@ -14,7 +14,7 @@ from fhir_srs.errors import DataError, UsageError
 
 if TYPE_CHECKING:  # a command that needs them loads them
     from fhir_srs.summary import RunSummary
-    from fhir_srs.sync.run import Flags
+    from fhir_srs.sync.options import Flags
 
 SIGNALLED = frozenset({130, 143})  # ended by SIGINT, SIGTERM
 

@@ -8,7 +8,8 @@ from fhir_srs.config import Settings
 from fhir_srs.progress import Report, silent
 from fhir_srs.summary import RunSummary
 from fhir_srs.sync.machine import Machine
-from fhir_srs.sync.run import Options, Preparation, perform, prepared
+from fhir_srs.sync.options import Options
+from fhir_srs.sync.run import Preparation, perform, prepared
 from fhir_srs.sync.session import fresh, local_store
 
 

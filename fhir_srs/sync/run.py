@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import msgspec
 
@@ -36,6 +36,7 @@ from fhir_srs.sync.heap import give_back
 from fhir_srs.sync.logs import ENDED
 from fhir_srs.sync.machine import Machine, stamp
 from fhir_srs.sync.opt_out import read_list
+from fhir_srs.sync.options import Flags, Options
 from fhir_srs.sync.patients import target_patients
 from fhir_srs.sync.planning import Aim, Planner
 from fhir_srs.sync.pull import Care, Pull, Pulled
@@ -57,45 +58,6 @@ def _never() -> bool:
 
 def _ignored(_: object) -> None:
     """Nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """
-    What an operator asks of one run.
-
-    *full* pulls everything again. *dry_run* sends only reads and works on a copy of the store. *retract*
-    releases the brake and lets an edited site profile withdraw results; *recreate* writes results again that
-    another deleted, *overwrite* those that another edited. *census* compares all ids; *quarantined* reads
-    again what could not be read; *pull_only* ends the run with the pull.
-    """
-
-    full: bool = False
-    dry_run: bool = False
-    retract: bool = False
-    recreate: bool = False
-    overwrite: bool = False
-    census: bool = False
-    quarantined: bool = False
-    pull_only: bool = False
-
-    @property
-    def beside_the_usual(self) -> tuple[str, ...]:
-        """The names of those that let a run write, or believe, what it would not by itself."""
-        return tuple(name for name in ("retract", "recreate", "overwrite") if getattr(self, name))
-
-
-class Flags(TypedDict, total=False):
-    """The fields of `Options` as keywords."""
-
-    full: bool
-    dry_run: bool
-    retract: bool
-    recreate: bool
-    overwrite: bool
-    census: bool
-    quarantined: bool
-    pull_only: bool
 
 
 def run_sync(
@@ -330,9 +292,8 @@ class _Run:
 
     def _changes_show(self) -> bool:
         """Whether all that changed since the last run showed in the pull, and nobody insists on more."""
-        asked, pull = self.options, self.state.pull
-        insists = asked.full or asked.retract or asked.recreate or asked.overwrite or asked.census
-        if insists or pull is None or pull.compared or not self.session.one_server:
+        pull = self.state.pull
+        if self.options.insists or pull is None or pull.compared or not self.session.one_server:
             return False
         return "Observation" in pull.histories
 

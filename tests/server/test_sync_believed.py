@@ -14,7 +14,7 @@ import pytest
 from fhir_srs.config import Settings
 from fhir_srs.store import SETTLED
 from fhir_srs.sync import run_sync
-from fhir_srs.sync.run import Flags
+from fhir_srs.sync.options import Flags
 from fhir_srs.sync.session import local_store
 from tests.server.patients import pain, person
 from tests.server.prepared import Prepared, prepared
