@@ -1,14 +1,12 @@
 """What is gone from the server leaves the store: when ids are compared, what is read, the brake."""
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from functools import partial
 
 from fhir_srs.fhir.answers import Page
 from fhir_srs.fhir.sansio import Search, instant, lists_of
 from fhir_srs.sync.taking import CONSENT, LIST, PATIENT_TYPES, Counts, Taking, moment_of
-from fhir_srs.sync.vanished import Census, Key, check_brake, compare_ids, confirm, deleted_since
+from fhir_srs.sync.vanished import Census, Key, check_brake, compare_ids, confirm
 
 
 class Comparing(Taking):
@@ -23,9 +21,9 @@ class Comparing(Taking):
             return bool(self._store.cursors())
         return min(self._moments) - last >= self._care.census
 
-    def _vanished(self, marks: Mapping[str, str], *, census: bool) -> None:
+    def _vanished(self, *, census: bool) -> None:
         """What is gone from the server leaves the store, once a read has confirmed it, behind the brake."""
-        hints = dict(self._hints(marks))
+        hints = dict(self._hints())
         if census:
             hints |= dict.fromkeys(self._compare(), None)
         hints |= {key: hints.get(key) for key in (*self._doubtful, *self._set_aside())}
@@ -45,20 +43,13 @@ class Comparing(Taking):
         if self._care.quarantined:
             yield from (one.key for one in self._store.quarantined() if not one.id.startswith("?"))
 
-    def _hints(self, marks: Mapping[str, str]) -> Iterator[tuple[Key, str | None]]:
-        """DELETE entries of each type's history, asked side by side, where they name what is here."""
-        kinds = [kind for kind in marks if kind in self.histories and kind != CONSENT]
-        with ThreadPoolExecutor(self._client.limits.connections) as threads:
-            deleted = threads.map(lambda kind: self._deleted(kind, marks[kind]), kinds)
-            for kind, names in zip(kinds, deleted, strict=True):
-                here = self._store.held(kind, names)
-                if unknown := names.keys() - here:
-                    self._store.miss(f"{kind}/{name}" for name in unknown)
-                yield from (((kind, name), version) for name, version in names.items() if name in here)
-
-    def _deleted(self, kind: str, mark: str) -> dict[str, str | None]:
-        after = datetime.fromisoformat(mark) - self._overlap
-        return dict(deleted_since(self._client, self._walker, kind, after, self._count))
+    def _hints(self) -> Iterator[tuple[Key, str | None]]:
+        """What the histories name as deleted and is here; our own results are told to the outbox."""
+        for kind, names in sorted(self._deleted.items()):
+            here = self._store.held(kind, names)
+            if unknown := names.keys() - here:
+                self._store.miss(f"{kind}/{name}" for name in unknown)
+            yield from (((kind, name), version) for name, version in names.items() if name in here)
 
     def _compare(self) -> Iterator[Key]:
         """The ids of the whole cohort, here against there; those that differ are to be read."""

@@ -8,7 +8,7 @@ what cannot be proven makes the run incomplete (`spec/reliability.md` section 2,
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ from fhir_srs.sync.loading import Loading
 from fhir_srs.sync.opt_out import OPT_OUT
 from fhir_srs.sync.session import WRITTEN_TYPES
 from fhir_srs.sync.taking import CONSENT, PATIENT_TYPES, Care, moment_of
+from fhir_srs.sync.vanished import deleted_since
 
 __all__ = ["PATIENT_TYPES", "REQUIRED", "Care", "Pull", "Pulled"]
 
@@ -39,6 +40,13 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
 
     started: datetime
     watermark: str
+
+
+class _Past(NamedTuple):
+    """The history of one type from a moment on."""
+
+    type: str
+    since: datetime
 
 
 class Pull(Loading, Comparing):
@@ -118,7 +126,7 @@ class Pull(Loading, Comparing):
         self._load(sorted(self._cohort if again else self._waiting()))
         self._load_medications(again=again)
         known = set(self._cohort)
-        self._vanished(marks, census=held and (again or self._census_is_due()))
+        self._vanished(census=held and (again or self._census_is_due()))
         if joined := self._cohort - known:  # found by the comparison alone
             self._load(sorted(joined))
             self._load_medications(again=False)
@@ -178,17 +186,37 @@ class Pull(Loading, Comparing):
                     self._take(search.type, page, lambda taken: taken.of_cohort(self._out))
 
     def _changes(self, marks: Mapping[str, datetime]) -> None:
-        """Rows of each type stamped at its mark or later, side by side; only those of the cohort are kept."""
+        """
+        Rows of each type stamped at its mark or later, side by side; only those of the cohort are kept.
+
+        The history of each type is asked meanwhile, for `_vanished`.
+        """
         searches = [self._search_since(name, after) for name, after in marks.items()]
+        pasts = [_Past(name, after) for name, after in marks.items() if name in self.histories - {CONSENT}]
         consents: list[Page] = []
-        with Crew(self._rows, searches, threads=self._client.limits.connections).walking() as told:
+        work: list[Search | _Past] = [*searches, *pasts]
+        with Crew(self._news, work, threads=self._client.limits.connections).walking() as told:
             for search, page in told:
-                if isinstance(page, Page) and search.type == CONSENT:
+                if isinstance(search, _Past) or not isinstance(page, Page):
+                    continue
+                if search.type == CONSENT:
                     consents.append(page)
-                elif isinstance(page, Page):
+                else:
                     self._take(search.type, page, partial(self._changed, after=marks[search.type]))
         # Last, when it is known who joined the cohort.
         self._leave_out(dict.fromkeys(self._dissenting(consents) & self._cohort, OPT_OUT))
+
+    def _news(self, asked: "Search | _Past") -> Iterator[Page]:
+        if isinstance(asked, _Past):
+            return self._noted(asked)
+        return self._rows(asked)
+
+    def _noted(self, past: "_Past") -> Iterator[Page]:
+        """No page: what the history names as deleted is kept for when the rows are in."""
+        self._deleted[past.type] = dict(
+            deleted_since(self._client, self._walker, past.type, past.since, self._count)
+        )
+        return iter(())
 
     def _rows(self, search: Search) -> Iterator[Page]:
         if search.type == CONSENT:

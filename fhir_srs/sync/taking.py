@@ -105,6 +105,8 @@ class Taking:
         self._out: dict[str, str] = {}
         self._counted: dict[Search, int] = {}  # counts of searches that are still to be walked
         self._dissent: dict[str, str] = {}  # who is left out by a word of their own, of this run
+        # By type, ids that its history names as deleted, with the version of the deletion.
+        self._deleted: dict[str, dict[str, str | None]] = {}
         self._links: dict[str, frozenset[str]] = {}  # merged records, of whoever this run saw
         self._care = care
         self._walker = Walker(client, intake.name, stop)
