@@ -103,6 +103,15 @@ class Store(Runs, Cohort, Outbox, Marks, Pages):
         )
         return dict(rows)
 
+    def listed(self, resource_type: str, patients: Collection[str] | None = None) -> dict[str, str | None]:
+        """As `versions`, with those in quarantine that have an id: on the server they are like any other."""
+        aside = {
+            one.id: one.version or None
+            for one in self.quarantined()
+            if one.type == resource_type and one.has_id and (patients is None or one.patient in patients)
+        }
+        return aside | self.versions(resource_type, patients)
+
     def version(self, resource_type: str, name: str) -> str | None:
         """The version of that resource, if it is here and has one."""
         query = "select version_id from raw where server = ? and type = ? and id = ? and deleted_at is null"

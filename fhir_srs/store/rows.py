@@ -50,6 +50,11 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
         """Type and id."""
         return self.type, self.id
 
+    @property
+    def has_id(self) -> bool:
+        """Whether *id* is one on the server, and not the place where something without an id stood."""
+        return not self.id.startswith("?")
+
 
 class Cursor(msgspec.Struct, frozen=True, kw_only=True):
     """

@@ -26,7 +26,7 @@ class Comparing(Taking):
         hints = dict(self._hints())
         if census:
             hints |= dict.fromkeys(self._compare(), None)
-        hints |= {key: hints.get(key) for key in (*self._doubtful, *self._set_aside())}
+        hints |= {key: hints.get(key) for key in (*self._doubtful, *self._set_aside(census=census))}
         gone: dict[Key, str | None] = {}
         for keys in lists_of(LIST, sorted(hints)):
             gone |= self._confirm({key: hints[key] for key in keys})
@@ -38,10 +38,11 @@ class Comparing(Taking):
         if census or self._store.census() is None:
             self._store.counted(instant(min(self._moments)))
 
-    def _set_aside(self) -> Iterator[Key]:
-        """What lies in quarantine under a real id, where it is to be tried again."""
-        if self._care.quarantined:
-            yield from (one.key for one in self._store.quarantined() if not one.id.startswith("?"))
+    def _set_aside(self, *, census: bool) -> Iterator[Key]:
+        """What lies in quarantine and is to be read again; by a *census* only what is nobody's."""
+        if self._care.quarantined or census:
+            aside = (one for one in self._store.quarantined() if one.has_id)
+            yield from (one.key for one in aside if self._care.quarantined or one.patient is None)
 
     def _hints(self) -> Iterator[tuple[Key, str | None]]:
         """What the histories name as deleted and is here; our own results are told to the outbox."""
@@ -54,7 +55,7 @@ class Comparing(Taking):
     def _compare(self) -> Iterator[Key]:
         """The ids of the whole cohort, here against there; those that differ are to be read."""
         for search, patients in self._census_searches():
-            here = self._store.versions(search.type, patients)
+            here = self._store.listed(search.type, patients)
             if search.type == "Medication":
                 wanted = set(dict(search.filters)["_id"].split(","))
                 here = {name: version for name, version in here.items() if name in wanted}
@@ -69,7 +70,7 @@ class Comparing(Taking):
                 if name == "Patient" or name in PATIENT_TYPES:
                     yield self._group_search(name, group), group
         if "Medication" in self._types:
-            for ids in lists_of(LIST, sorted(self._store.present("Medication"))):
+            for ids in lists_of(LIST, sorted(self._store.listed("Medication"))):
                 filters = (("_id", ",".join(ids)),)
                 yield (
                     Search(type="Medication", filters=filters, count=self._count, sort=None, by_post=True),

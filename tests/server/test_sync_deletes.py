@@ -474,6 +474,18 @@ def test_I13_a_deleted_resource_leaves_the_quarantine(
     assert done(run(server, tmp_path)).refused == {}
 
 
+@pytest.mark.parametrize("spoilt", [{"code": "not an object"}, {"subject": "not an object"}])
+def test_I10_I13_what_could_not_be_read_and_was_expunged_leaves_the_quarantine_with_the_next_census(
+    lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path, spoilt: dict[str, str]
+) -> None:
+    lasting.first(tmp_path, run)
+    server.load([{**pain(person("a"), "2025-01-01", 3), **spoilt}])
+    assert done(run(server, tmp_path)).quarantined == {"resource-unreadable": 1}
+    assert done(run(server, tmp_path, census=True)).quarantined == {"resource-unreadable": 1}
+    expunge(server, "Observation/a-pain-2025-01-01")
+    assert done(run(server, tmp_path, census=True)).quarantined == {}
+
+
 def test_a_treatment_coded_as_another_one_withdraws_its_results(
     lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
