@@ -199,6 +199,15 @@ class Store(Runs, Cohort, Outbox, Marks, Pages):
         whole = [row[0] for row in self._all("pragma integrity_check") if row[0] != "ok"]
         return whole + [f"{row[0]}: a broken key" for row in self._all("pragma foreign_key_check")]
 
+    def check_sound(self) -> None:
+        """
+        Nothing, or LocalIOError where a table and its indexes do not agree (I22).
+
+        A row that an index lost would be missing from results, and one that it took for another count twice.
+        """
+        if self._all("pragma integrity_check(1)") != [("ok",)]:
+            raise damaged()
+
     def medication_references(self) -> frozenset[str]:
         """Every `medicationReference` that a stored record has."""
         rows = self._all(

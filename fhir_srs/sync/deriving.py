@@ -4,8 +4,7 @@ What is kept of all patients are counts, and on disk the rows that figures are m
 explains them: docs/decisions/038-what-a-run-holds.md.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -17,7 +16,7 @@ import msgspec
 from fhir_srs.endpoints import Excluded, Outcomes, Study, derive
 from fhir_srs.estimates import figures
 from fhir_srs.mapping.assembly import lesions_of
-from fhir_srs.mapping.by_patient import Owned, map_by_patient
+from fhir_srs.mapping.by_patient import map_by_patient
 from fhir_srs.mapping.persons import PatientMap
 from fhir_srs.mapping.profile import Profile
 from fhir_srs.mapping.tally import Tally
@@ -26,7 +25,6 @@ from fhir_srs.progress import Report
 from fhir_srs.results.observations import figure_units, row_units, support_units
 from fhir_srs.results.target import ResultTarget
 from fhir_srs.store import Store
-from fhir_srs.store.folder import damaged
 from fhir_srs.store.spool import Spool
 from fhir_srs.summary import NOTHING_READ
 from fhir_srs.sync.heap import give_back
@@ -96,7 +94,7 @@ def derive_cohort(
 def map_slices(store: Store, profile: Profile, tally: Tally) -> Iterator[Mapped]:
     """What `map_resources` gives, some patients at a time, without issues; all is counted in *tally*."""
     held: list[list[PatientMap]] = []
-    for group in map_by_patient(Checked(store), profile, tally):
+    for group in map_by_patient(store, profile, tally):
         held.append(group)
         if len(held) == _PATIENTS:
             yield _mapped(held)
@@ -113,38 +111,6 @@ def _mapped(groups: Sequence[Sequence[PatientMap]]) -> Mapped:
         issues=[],
         counts=NOTHING_READ,
     )
-
-
-class Checked:
-    """A store as a shelf; what its index of patients does not find again is damage, not absence (I22)."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._noted: Counter[str | None] = Counter()
-
-    def owned(self, resource_type: str | None = None) -> Iterator[Owned]:
-        """As `Store.owned`; all of them are counted by patient."""
-        for one in self._store.owned(resource_type):
-            self._noted[one[1]] += resource_type is None
-            yield one
-
-    def owned_by(self, patients: Collection[str]) -> list[Owned]:
-        """As `Store.owned_by`, as many as were seen before."""
-        return _whole(self._store.owned_by(patients), sum(self._noted[one] for one in patients))
-
-    def named(self, keys: Collection[str]) -> list[Owned]:
-        """As `Store.named`, all of them."""
-        return _whole(self._store.named(keys), len(keys))
-
-    def holds(self, key: str) -> bool:
-        """As `Store.holds`."""
-        return self._store.holds(key)
-
-
-def _whole(found: list[Owned], number: int) -> list[Owned]:
-    if len(found) != number:
-        raise damaged()
-    return found
 
 
 class StudyRows:

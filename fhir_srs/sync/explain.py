@@ -30,6 +30,7 @@ def explained(settings: Settings, name: str, endpoint: str | None = None) -> Exp
     definitions = load_definitions(settings)
     with local_store(settings) as (_, store):
         cutoff = _cutoff(settings, store)
+        store.check_sound()
         bodies = list(store.payloads())
     mapped = map_resources(bodies, profile=definitions.profile)
     lesion = find_lesion(mapped, name)
@@ -48,6 +49,7 @@ def explained_figure(settings: Settings, asked: str, *, by: str | None = None) -
     definitions = load_definitions(settings)
     with local_store(settings) as (_, store):
         cutoff = _cutoff(settings, store)
+        store.check_sound()
         mapped = map_resources(store.payloads(), profile=definitions.profile)
     found = [analyse(mapped, study, cutoff, Asked(by=by)) for study in definitions.studies]
     return explain_figure([table for one in found for table in printed(one, cutoff)], asked)

@@ -251,6 +251,7 @@ class _Run:
 
     def _derive(self, wanted: Spool, cutoff: date) -> ResultTarget:
         """Have *wanted* hold every result that the target should; the tables are kept for the summary."""
+        self.session.store.check_sound()
         state, target = self.state, self._result_target()
         found = derive_cohort(
             self.session.store,

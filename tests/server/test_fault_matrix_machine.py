@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import socket
+import sqlite3
 import ssl
 import subprocess
 import sys
@@ -242,6 +243,34 @@ def test_I22_a_run_on_a_damaged_score_is_refused_and_a_rebuild_mends_it(site: Si
     assert (summary.status, summary.exit_code) == ("failed", 74)
     assert rebuild(site.settings).pull.status == "done"
     assert done(run_sync(site.settings, retract=True)).written == NOTHING
+
+
+def test_I22_of_an_index_that_takes_one_patients_row_for_anothers_no_result_is_made(tmp_path: Path) -> None:
+    with running_server([*story("a"), *story("b")]) as server:
+        site = Site(server, tmp_path)
+        done(run_sync(site.settings))
+        before = meanings(site)
+        swap_in_index(site.folder / "state" / "store.sqlite")
+        summary = run_sync(site.settings, retract=True)
+        assert (summary.status, summary.exit_code) == ("failed", 74)
+        assert meanings(site) == before
+        site.ward.close()
+
+
+def swap_in_index(path: Path) -> None:
+    """Two rows change places while the index of patients is hidden: it then finds each for the other's."""
+    hidden = "from sqlite_schema where name = 'raw_patient'"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        entry = database.execute(f"select * {hidden}").fetchone()
+        database.execute("pragma writable_schema = on")
+        database.execute(f"delete {hidden}")
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        named = "select rowid from raw where type = 'Observation' and patient = ? order by rowid limit 1"
+        (one,), (other,) = (database.execute(named, (f"Patient/{name}",)).fetchone() for name in "ab")
+        for before, after in ((one, -1), (other, one), (-1, other)):
+            database.execute("update raw set rowid = ? where rowid = ?", (after, before))
+        database.execute("pragma writable_schema = on")
+        database.execute("insert into sqlite_schema values (?, ?, ?, ?, ?)", entry)
 
 
 # A child's ru_maxrss counts what it was forked from; what it grew to itself stands in /proc (proc(5)).

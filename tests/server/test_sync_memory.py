@@ -161,21 +161,6 @@ def test_F44_a_disk_that_is_full_under_the_spool_is_74_and_leaves_nothing(folder
     assert list(folder.iterdir()) == []
 
 
-def test_I22_a_resource_that_the_index_of_patients_lost_is_damage_and_not_absence(folder: Path) -> None:
-    with open_store(folder, "http://x") as store:
-        store.begin_run("r", started="2026-01-05T10:00:00.000Z", capabilities="{}")
-        store.ingest("r", 1, "Patient", rows=rows(1, 11))
-        shelf = deriving.Checked(store)
-        owned = list(shelf.owned())
-        patient = next(one for _, one, _ in owned if one)
-        assert shelf.owned_by({patient})
-        store._db.execute(
-            "update raw set patient = 'Patient/x' where patient = ? and type = 'Patient'", (patient,)
-        )
-        with pytest.raises(LocalIOError, match="damaged"):
-            shelf.owned_by({patient})
-
-
 _MEASURED = """
 import sys
 from fhir_srs.cli import run
