@@ -93,24 +93,21 @@ class Store(Runs, Cohort, Outbox, Marks, Pages):
 
     def versions(self, resource_type: str, patients: Collection[str] | None = None) -> dict[str, str | None]:
         """The version of each resource of that type, by id; of *patients* alone where given."""
-        chosen = "" if patients is None else f" and patient in ({','.join('?' * len(patients))})"
-        rows = self._all(
-            "select id, version_id from raw"  # noqa: S608 - our own columns, and question marks
-            f" where server = ? and type = ? and deleted_at is null{chosen}",
-            self._server,
-            resource_type,
-            *(patients or ()),
+        return self._versions(
+            "select id, version_id from raw where deleted_at is null", resource_type, patients
         )
-        return dict(rows)
 
     def listed(self, resource_type: str, patients: Collection[str] | None = None) -> dict[str, str | None]:
         """As `versions`, with those in quarantine that have an id: on the server they are like any other."""
-        aside = {
-            one.id: one.version or None
-            for one in self.quarantined()
-            if one.type == resource_type and one.has_id and (patients is None or one.patient in patients)
-        }
-        return aside | self.versions(resource_type, patients)
+        query = "select id, nullif(version, '') from quarantine where id not like '?%'"
+        return self._versions(query, resource_type, patients) | self.versions(resource_type, patients)
+
+    def _versions(
+        self, query: str, resource_type: str, patients: Collection[str] | None
+    ) -> dict[str, str | None]:
+        chosen = "" if patients is None else f" and patient in ({','.join('?' * len(patients))})"
+        asked = f"{query} and server = ? and type = ?{chosen}"
+        return dict(self._all(asked, self._server, resource_type, *(patients or ())))
 
     def version(self, resource_type: str, name: str) -> str | None:
         """The version of that resource, if it is here and has one."""
