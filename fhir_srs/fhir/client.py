@@ -318,6 +318,8 @@ _NOT_TRUSTED: Mapping[int, str] = {
     10: "the certificate has expired",
     **dict.fromkeys((62, 64), "the certificate is for another host"),
     **dict.fromkeys((18, 19, 20, 21), "the certificate is of an authority that is not known here (ca_file)"),
+    # ssl.VERIFY_X509_STRICT, which Python sets from 3.13 on.
+    **dict.fromkeys(range(79, 94), "the certificate lacks something that RFC 5280 demands"),
 }
 
 

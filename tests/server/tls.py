@@ -20,6 +20,20 @@ from cryptography.x509.oid import NameOID
 DAY = timedelta(days=1)
 
 
+def _usage(*, ca: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not ca,
+        key_cert_sign=ca,
+        crl_sign=ca,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
 @dataclass
 class Authority:
     """A CA of its own in *folder*."""
@@ -62,6 +76,12 @@ class Authority:
             .not_valid_after(now - DAY if ended else now + DAY)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False)
+            # Of Python 3.13 on certificates are judged strictly (RFC 5280; ssl.VERIFY_X509_STRICT).
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+            )
+            .add_extension(_usage(ca=ca), critical=True)
             .sign(signer, SHA256())
         )
 
