@@ -40,10 +40,6 @@ class Connected:
         """Where the database is."""
         return str(self._all("pragma database_list")[0][2])
 
-    def close(self) -> None:
-        """Ends the connection."""
-        self._db.close()
-
     @contextmanager
     def _transaction(self, failpoint: str = "") -> Iterator[None]:
         """All or nothing of what the block does. *failpoint* names the moment before the commit."""

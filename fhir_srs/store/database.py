@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,10 @@ class Store(Runs, Cohort, Outbox, Marks, Pages):
         """The rows of another server in the same store, on the same connection: where results go."""
         return Store(self._db, base, self._lock)
 
-    def copy_to(self, folder: Path, base: str) -> "Store":
-        """A store in *folder* with the same content, for a dry run."""
-        copy = connect(folder)
-        with local_errors():
+    def copy_to(self, folder: Path) -> None:
+        """Put a store with the same content into *folder*, for a dry run."""
+        with closing(connect(folder)) as copy, local_errors():
             self._db.backup(copy)
-        return Store(copy, base)
 
     def payloads(self, resource_type: str | None = None) -> Iterator[bytes]:
         """
@@ -244,18 +242,12 @@ def _sound(row: tuple[Any, ...]) -> Owned:
 @contextmanager
 def read_store(folder: Path, base: str) -> Iterator[Store]:
     """Give the store in *folder*, to be read while another process, which has the folder, writes to it."""
-    store = Store(connect_to_read(folder), base)
-    try:
-        yield store
-    finally:
-        store.close()
+    with closing(connect_to_read(folder)) as database:
+        yield Store(database, base)
 
 
 @contextmanager
 def open_store(folder: Path, base: str) -> Iterator[Store]:
     """Give the store in *folder* for the server at *base*; a newer schema is refused, an old one updated."""
-    store = Store(connect(folder), base)
-    try:
-        yield store
-    finally:
-        store.close()
+    with closing(connect(folder)) as database:
+        yield Store(database, base)

@@ -140,11 +140,9 @@ def copied(store: Store, folder: Path) -> Iterator[Store]:
     """Give a temporary store with the content of *store*, inside its folder and as private as that."""
     with tempfile.TemporaryDirectory(prefix=_TEMPORARY[0], dir=folder) as temporary:
         secure_folder(Path(temporary))
-        copy = store.copy_to(Path(temporary), store.base)
-        try:
+        store.copy_to(Path(temporary))
+        with open_store(Path(temporary), store.base) as copy:
             yield copy
-        finally:
-            copy.close()
 
 
 @contextmanager

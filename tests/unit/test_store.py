@@ -310,11 +310,11 @@ def test_a_dry_run_works_on_a_copy(folder: Path, tmp_path: Path) -> None:
     secure_folder(tmp_path / "copy")
     with open_store(folder, BASE) as store:
         begun(store)
-        copy = store.copy_to(tmp_path / "copy", BASE)
-        copy.ingest("r1", 0, "Observation", rows=[row("1")])
-        assert len(list(copy.payloads())) == 1
+        store.copy_to(tmp_path / "copy")
+        with open_store(tmp_path / "copy", BASE) as copy:
+            copy.ingest("r1", 0, "Observation", rows=[row("1")])
+            assert len(list(copy.payloads())) == 1
         assert list(store.payloads()) == []
-        copy.close()
 
 
 def test_runs_of_long_ago_are_forgotten(folder: Path) -> None:
