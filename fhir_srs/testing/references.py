@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 _VERSION = re.compile(r"/_history/[^/]*$")
 
 
@@ -27,6 +29,8 @@ def references(node: object) -> Iterator[str]:
 
 def unversioned(node: Any) -> Any:
     """*node* with `/_history/n` taken off its references, as HAPI does by default (hapi.md row 28)."""
+    if b"/_history/" not in msgspec.json.encode(node):
+        return node
     return _rewritten(node, lambda reference: _VERSION.sub("", reference))
 
 
