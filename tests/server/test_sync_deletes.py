@@ -90,6 +90,18 @@ def test_I10_a_deleted_treatment_withdraws_its_results_and_no_other(
     assert withdrawn == of_c
 
 
+@pytest.mark.parametrize("traceless", [False, True])
+def test_I2_a_patient_whose_only_treatment_is_gone_leaves_the_store(
+    lasting: Prepared, server: RunningServer, tmp_path: Path, traceless: bool
+) -> None:
+    lasting.first(tmp_path, apart)
+    before = stored(tmp_path, server.base_url)
+    (expunge if traceless else delete)(server, "Procedure/c-course")
+    done(apart(server, tmp_path, retract=True, census=traceless))
+    of_c = {one for one in before if one == "Patient/c" or "/c-" in one}
+    assert stored(tmp_path, server.base_url) == before - of_c
+
+
 def test_I10_what_was_expunged_is_found_by_the_census(
     lasting: Prepared, server: RunningServer, ward: Ward, tmp_path: Path
 ) -> None:
