@@ -7,13 +7,14 @@ is the re-encoding of the r4 Structs: no names, addresses, telecom, photo or nar
 
 from fhir_srs.store.database import Store, open_store, read_store
 from fhir_srs.store.folder import secure_folder, state_folder
-from fhir_srs.store.marks import CAPABILITIES, COMPARED, REREAD, SEARCHED, SETTLED
+from fhir_srs.store.marks import CAPABILITIES, COMPARED, DISMISSED, REREAD, SEARCHED, SETTLED
 from fhir_srs.store.rows import Change, Cursor, OutboxState, Refused, Row, RunLine, Sent
 from fhir_srs.store.schema import SCHEMA
 
 __all__ = [
     "CAPABILITIES",
     "COMPARED",
+    "DISMISSED",
     "REREAD",
     "SCHEMA",
     "SEARCHED",

@@ -9,6 +9,8 @@ from fhir_srs.store.connection import Connected
 
 # That the results on the server are as wanted. Triggers of the schema take it away at the first change.
 SETTLED = "settled"
+# That everything in the store belongs there; it goes as `settled` does.
+DISMISSED = "dismissed"
 # That all results were compared with the server's copies, and on what basis.
 COMPARED = "compared"
 # What the server said that it can do, and when.

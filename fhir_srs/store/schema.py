@@ -92,9 +92,19 @@ alter table outbox add column desired_core text;
 alter table server add column audit text;
 """
 
-# Schema 5: each run tells how many lines are in each state, without reading them.
+# Schema 5: each run tells how many lines are in each state, without reading them. That all of it belongs
+# here holds, like that all is settled, until a resource changes.
 _COUNTED = """
 create index outbox_state on outbox (server, state);
+drop trigger raw_new;
+drop trigger raw_changed;
+drop trigger raw_gone;
+create trigger raw_new after insert on raw
+begin delete from mark where server = new.server and name in ('settled', 'dismissed'); end;
+create trigger raw_changed after update on raw
+begin delete from mark where server = new.server and name in ('settled', 'dismissed'); end;
+create trigger raw_gone after delete on raw
+begin delete from mark where server = old.server and name in ('settled', 'dismissed'); end;
 """
 
 _STEPS = (_TABLES, _OWNED, _MARKS, _KNOWN_AGAIN, _COUNTED)

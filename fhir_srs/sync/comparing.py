@@ -33,7 +33,6 @@ class Comparing(Taking):
         if gone:
             check_brake(self._care.brake, gone, self._store.live())
             self._store.bury(gone, self._now)
-            self._touched = True
         for kind, _ in gone:
             self.found.setdefault(kind, Counts()).deleted += 1
         if census or self._store.census() is None:

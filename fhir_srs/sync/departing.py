@@ -1,6 +1,7 @@
 """Who no longer belongs to the cohort leaves the store: increments end where a full load starts (I2)."""
 
 from fhir_srs.fhir.sansio import relative
+from fhir_srs.store import DISMISSED
 from fhir_srs.sync.intake import linked_records
 from fhir_srs.sync.kin import same_persons
 from fhir_srs.sync.taking import Taking
@@ -11,7 +12,7 @@ class Departing(Taking):
 
     def _dismiss(self) -> None:
         """Patients without a radiosurgery, and Medications that no record names, are nobody's here."""
-        if not self._touched and self._last_run_was_done():
+        if self._store.mark(DISMISSED):
             return
         members = self._members()
         out = self._store.left_out()
@@ -21,11 +22,7 @@ class Departing(Taking):
             self._cohort -= patients
         if medications := self._unnamed_medications():
             self._store.drop("Medication", medications)
-
-    def _last_run_was_done(self) -> bool:
-        """Whether the run before this one came to its end; one that was killed may have left this undone."""
-        before = [line for line in self._store.runs(2) if line.run != self._run]
-        return bool(before) and before[0].status == "done"
+        self._store.set_mark(DISMISSED, "all")
 
     def _members(self) -> set[str]:
         """Who was treated, by what is stored, and the records merged with theirs, however far."""

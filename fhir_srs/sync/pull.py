@@ -117,7 +117,6 @@ class Pull(Loading, Comparing):
         cursors, held = self._store.cursors(), not self._store.is_empty()
         again = full or self._clock_went_back() or bool(set(cursors) and set(self._types) - set(cursors))
         if again or any(cursor.mode != self._mode for cursor in cursors.values()) or not cursors:
-            self._touched = True
             self._find_cohort()
         marks = {} if again else self._since()
         wide = self._widened()

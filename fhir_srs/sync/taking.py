@@ -119,7 +119,6 @@ class Taking:
         self.compared: dict[str, Census] = {}
         # Copies of which stamp and version disagree whether they are newer than ours: to be read (I6).
         self._doubtful: set[Key] = set()
-        self._touched = False
 
     def _watermark(self) -> str:
         """T0 less the lag: up to here everything that the server had committed was visible to this run."""
@@ -207,7 +206,6 @@ class Taking:
         for change in changes:
             counts.new += change == "new"
             counts.changed += change == "changed"
-            self._touched |= change not in {"same", "older", "doubtful"}
 
 
 def moment_of(text: str | None) -> datetime | None:

@@ -530,6 +530,10 @@ def test_I2_a_medication_that_no_record_names_any_more_leaves_the_store(
         done(run(server, tmp_path))
         kept = {one for one in stored(tmp_path, server.base_url) if one.startswith("Medication/")}
         assert kept == {f"Medication/{name}"}
+    done(run(server, tmp_path))
+    ward.put(consent("a"))
+    done(real(server, tmp_path, retract=True))
+    assert not [one for one in stored(tmp_path, server.base_url) if one.startswith("Medication/")]
 
 
 def test_I2_I13_a_version_that_cannot_be_read_takes_the_older_one_with_it(
