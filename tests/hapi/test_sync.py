@@ -34,8 +34,10 @@ def test_outcomes_are_created_once_updated_exactly_and_withdrawn(ward: Ward, tmp
     chosen = settings(ward.base, tmp_path, study="ryu2008")
     first = done(run_sync(chosen))
     assert first.written.created == first.planned.create > 0
+    # What the other tests on this server wrote by another base of the same patients stays theirs.
+    nothing = Written(conflict=first.written.conflict)
     before = ward.versions()
-    assert done(run_sync(chosen)).written == Written()
+    assert done(run_sync(chosen)).written == nothing
     assert ward.versions() == before
 
     ward.put(pain(person("sync-a"), CHANGED, 7))
@@ -56,7 +58,7 @@ def test_outcomes_are_created_once_updated_exactly_and_withdrawn(ward: Ward, tmp
     results = changed(before, after, "Observation")
     assert results - cohort <= rewritten
     assert (third.written.created, third.written.updated) == (0, len(rewritten | results))
-    assert done(run_sync(chosen)).written == Written()
+    assert done(run_sync(chosen)).written == nothing
 
     of_c = {name for name, one in ward.results().items() if one["subject"]["reference"] == "Patient/sync-c"}
     ward.put({**course(person("sync-c"))[1], "status": "entered-in-error"})
