@@ -142,9 +142,8 @@ def holders(records: Iterable[r4.Patient]) -> Mapping[str, Collection[str]]:
     for record in records:
         name = f"Patient/{record.id}"
         for one in identifiers(record):
-            others = found.setdefault(
-                one, (name,)
-            )  # nearly always one record: a set takes four times as much
+            # Nearly always one record: a set takes four times as much.
+            others = found.setdefault(one, (name,))
             if isinstance(others, set):
                 others.add(name)
             elif others != (name,):
