@@ -48,12 +48,9 @@ class Pages(Connected):
         """
         with self._transaction("page-before-commit"):
             changes = self._upsert(rows, certain)
-            self._db.executemany(
-                "delete from quarantine where server = ? and type = ? and id = ?",
-                [(self._server, *row.key) for row in (*_counting(rows, changes), *outside)],
-            )
-            changes += [self._withdraw(row, now, certain) for row in outside]
-            fates = [self._withdraw(row, now, certain) for row in refused]
+            self._release(row.key for row in (*_counting(rows, changes), *outside))
+            changes += self._withdraw(outside, now, certain)
+            fates = self._withdraw(refused, now, certain)
             self._quarantine(_counting(refused, fates), now)
             changes += fates
             self._db.executemany(
@@ -99,7 +96,7 @@ class Pages(Connected):
         )
         return changes
 
-    def _stamps(self, rows: Sequence[Row]) -> dict[Key, _Stamp]:
+    def _stamps(self, rows: Sequence[Row | Refused]) -> dict[Key, _Stamp]:
         """What is stored under the names of *rows*, deleted or not."""
         query = (
             "select id, version_id, last_updated, sha256, deleted_at from raw"
@@ -111,20 +108,17 @@ class Pages(Connected):
             for found in self._all(query, self._server, kind, json.dumps([row.id for row in rows]))
         }
 
-    def _withdraw(self, row: Row | Refused, now: str, certain: bool) -> Change:
-        """The stored copy of *row*, which is somebody else's now or unreadable, unless it is newer (I6)."""
-        old = self._db.execute(
-            "select version_id, last_updated from raw"
-            " where server = ? and type = ? and id = ? and deleted_at is null",
-            (self._server, *row.key),
-        ).fetchone()
-        if old is None:
-            return "same"
-        age = "newer" if certain else _age((row.last_updated, row.version), (old[1], old[0]))
-        if age != "newer":
-            return age
-        self._entomb(row.key, row.version or None, row.last_updated, now)
-        return "withdrawn"
+    def _withdraw(self, rows: Sequence[Row | Refused], now: str, certain: bool) -> list[Change]:
+        """The stored copies of *rows*, somebody else's now or unreadable, go unless they are newer (I6)."""
+        here, changes = self._stamps(rows), list[Change]()
+        for row in rows:
+            old = here.get(row.key)
+            age = "same" if old is None or old.deleted_at is not None else _age(row, old, certain)
+            if age == "newer":
+                self._entomb(row.key, row.version or None, row.last_updated, now)
+                del here[row.key]
+            changes.append("withdrawn" if age == "newer" else age)
+        return changes
 
     def _entomb(self, key: Key, version: str | None, last_updated: str | None, now: str) -> None:
         self._db.execute(
@@ -144,11 +138,14 @@ class Pages(Connected):
         with self._transaction("deleted-before-commit"):
             for key, version in gone.items():
                 self._entomb(key, version, None, now)
-            self._db.executemany(
-                "delete from quarantine where server = ? and type = ? and id = ?",
-                [(self._server, *key) for key in gone],
-            )
+            self._release(gone)
         passing("deleted-committed")
+
+    def _release(self, keys: Iterable[Key]) -> None:
+        self._db.executemany(
+            "delete from quarantine where server = ? and type = ? and id = ?",
+            [(self._server, *key) for key in keys],
+        )
 
     def _quarantine(self, refused: Iterable[Refused], now: str) -> None:
         self._db.executemany(
@@ -169,23 +166,24 @@ def _change(old: _Stamp | None, row: Row, digest: bytes, certain: bool) -> Chang
         return "new"
     if digest == old.sha256 and old.deleted_at is None:
         return "same"
-    age = "newer" if certain else _age((row.last_updated, row.version), (old.last_updated, old.version))
+    age = _age(row, old, certain)
     if age != "newer":
         return age
     return "changed" if old.deleted_at is None else "new"
 
 
-def _age(
-    here: tuple[str | None, str | None], there: tuple[str | None, str | None]
-) -> Literal["newer", "older", "doubtful"]:
+def _age(row: Row | Refused, old: _Stamp, certain: bool) -> Literal["newer", "older", "doubtful"]:
     """
-    Whether the copy *here* is newer than that *there*, by lastUpdated and number of the version.
+    Whether *row* is newer than the copy *old*, by lastUpdated and number of the version.
 
-    Where the two say the opposite it is doubtful: after an expunge versions start again at 1 (hapi.md 35),
-    and a server's clock may go back. Equal ones replace each other.
+    With *certain* it was just read by its id, and is. Where the two say the opposite it is doubtful: after
+    an expunge versions start again at 1 (hapi.md 35), and a server's clock may go back. Equal ones replace
+    each other.
     """
-    stamps = _compared(here[0], there[0])
-    numbers = _compared(_number(here[1]), _number(there[1]))
+    if certain:
+        return "newer"
+    stamps = _compared(row.last_updated, old.last_updated)
+    numbers = _compared(_number(row.version), _number(old.version))
     if stamps * numbers < 0:
         return "doubtful"
     return "older" if stamps + numbers < 0 else "newer"
